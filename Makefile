@@ -1,0 +1,54 @@
+# Two targets for everybody: `make demo` and `make test`. They need git, make and Python >= 3.11 with venv, and nothing
+# else; what they install goes to .venv, from lock files with hashes.
+
+# A name on the PATH may be a shim that fails, so each candidate is run.
+usable := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.14 python3; do \
+	$$python -c '$(usable)' >/dev/null 2>&1 && { echo $$python; break; }; done)
+PYTEST_ARGS ?= -q -n auto --dist worksteal
+
+bin := .venv/bin
+pip := $(bin)/python -m pip --disable-pip-version-check install -qq
+
+.PHONY: help demo test lint lock
+help:
+	@echo 'make demo   see a configuration protected, lost and restored'
+	@echo 'make test   run every test'
+
+demo: .venv/.runtime
+	$(bin)/python demo/demo.py
+
+test: .venv/.dev
+	rm -f .coverage .coverage.*
+	$(bin)/coverage run -m pytest $(PYTEST_ARGS)
+	$(bin)/coverage combine --quiet
+	$(bin)/coverage report
+
+lint: .venv/.dev
+	$(bin)/ruff format --check
+	$(bin)/ruff check
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+# Needs uv, which the project itself does not: `make lock UV=...`, `make lock OPTIONS=--upgrade`.
+UV ?= uv
+lock:
+	requirements/compile.sh '$(UV)' $(OPTIONS)
+
+# The stamps are newer than what was installed from, so a second call costs nothing.
+.venv/.runtime: pyproject.toml requirements/build.lock requirements/runtime.lock
+	@$(bin)/python -m pip --version >/dev/null 2>&1 || { \
+		test -n '$(PYTHON)' && '$(PYTHON)' -c '$(usable)' || { \
+			echo 'make: no Python >= 3.11 with venv found (on Debian: apt-get install python3-venv); choose one with PYTHON=...' >&2; \
+			exit 1; \
+		}; \
+		echo "Setting up .venv with $$('$(PYTHON)' --version) ..."; \
+		'$(PYTHON)' -m venv --clear .venv; \
+	}
+	@$(pip) --require-hashes -r requirements/build.lock -r requirements/runtime.lock
+	@$(pip) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements/dev.lock
+	@$(pip) --require-hashes -r requirements/dev.lock
+	@touch $@
