@@ -1,0 +1,143 @@
+"""Litestream for configuration directories.
+
+    with confstream.Journal.open("/config", "s3://bucket/frigate") as journal:
+        journal.write("config.yml", text)
+
+Names are imported when they are used: ``import confstream`` costs next to nothing.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from confstream.clock import Clock, SystemClock
+    from confstream.compactor import CompactReport, compact
+    from confstream.errors import (
+        AccessDeniedError,
+        ConfstreamError,
+        DivergedError,
+        FencedError,
+        IntegrityError,
+        NoExclusiveCreateError,
+        NoReplicaError,
+        NotFoundError,
+        OutcomeUnknownError,
+        PartialError,
+        RefusedError,
+        StaleError,
+        UnavailableError,
+        UsageError,
+    )
+    from confstream.history import History, LogEntry, Target, tree_diff
+    from confstream.journal.journal import Journal
+    from confstream.journal.peek import Glance, peek
+    from confstream.journal.views import JournalStatus
+    from confstream.log.publisher import Publisher, Writer
+    from confstream.masking import mask_line
+    from confstream.moments import format_local, format_utc, parse_duration
+    from confstream.presence import is_missing
+    from confstream.replicator import ReplicateOptions, ReplicateReport, Replicator
+    from confstream.restorer import RestoreOptions, RestoreReport, read_one, restore
+    from confstream.revision import Authorship, Heartbeat, Status, Verdict
+    from confstream.selection import Selection
+    from confstream.store.open import mask_url, open_store, parse_storage_options
+    from confstream.textdiff import quote_path, summary
+    from confstream.tree import Change, Entry, Kind, Tree
+    from confstream.verifier import VerifyReport, verify
+
+_HOMES = {
+    "confstream.clock": "Clock SystemClock",
+    "confstream.compactor": "CompactReport compact",
+    "confstream.errors": "AccessDeniedError ConfstreamError DivergedError FencedError IntegrityError "
+    "NoExclusiveCreateError NoReplicaError NotFoundError OutcomeUnknownError PartialError RefusedError StaleError "
+    "UnavailableError UsageError",
+    "confstream.history": "History LogEntry Target tree_diff",
+    "confstream.journal.journal": "Journal",
+    "confstream.journal.peek": "Glance peek",
+    "confstream.journal.views": "JournalStatus",
+    "confstream.log.publisher": "Publisher Writer",
+    "confstream.masking": "mask_line",
+    "confstream.moments": "format_local format_utc parse_duration",
+    "confstream.presence": "is_missing",
+    "confstream.replicator": "ReplicateOptions ReplicateReport Replicator",
+    "confstream.restorer": "RestoreOptions RestoreReport read_one restore",
+    "confstream.revision": "Authorship Heartbeat Status Verdict",
+    "confstream.selection": "Selection",
+    "confstream.store.open": "mask_url open_store parse_storage_options",
+    "confstream.textdiff": "quote_path summary",
+    "confstream.tree": "Change Entry Kind Tree",
+    "confstream.verifier": "VerifyReport verify",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "AccessDeniedError",
+    "Authorship",
+    "Change",
+    "Clock",
+    "CompactReport",
+    "ConfstreamError",
+    "DivergedError",
+    "Entry",
+    "FencedError",
+    "Glance",
+    "Heartbeat",
+    "History",
+    "IntegrityError",
+    "Journal",
+    "JournalStatus",
+    "Kind",
+    "LogEntry",
+    "NoExclusiveCreateError",
+    "NoReplicaError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "PartialError",
+    "Publisher",
+    "RefusedError",
+    "ReplicateOptions",
+    "ReplicateReport",
+    "Replicator",
+    "RestoreOptions",
+    "RestoreReport",
+    "Selection",
+    "StaleError",
+    "Status",
+    "SystemClock",
+    "Target",
+    "Tree",
+    "UnavailableError",
+    "UsageError",
+    "Verdict",
+    "VerifyReport",
+    "Writer",
+    "compact",
+    "format_local",
+    "format_utc",
+    "is_missing",
+    "mask_line",
+    "mask_url",
+    "open_store",
+    "parse_duration",
+    "parse_storage_options",
+    "peek",
+    "quote_path",
+    "read_one",
+    "restore",
+    "summary",
+    "tree_diff",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'confstream' has no attribute {name!r}")
+    # P2: neither this module nor typing is imported where nothing has to be done.
+    from importlib import import_module  # noqa: PLC0415
+
+    found: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,291 @@
+"""msgpack for the values of the log: entries, changes, revision records.
+
+Everything is an array in the order that FORMAT.md gives. Decoding never holds
+more than a few times the bytes it is given, whatever counts they announce.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from confstream.errors import IntegrityError
+from confstream.revision import Authorship, Revision, Status, Verdict
+from confstream.tree import Change, Entry, Kind, Meta, Op
+
+PATH_SIZE_MAX = 4096
+TEXT_SIZE_MAX = 1 << 16
+ENTRIES_MAX = 1 << 20
+"""Of one tree, one revision and one pack: what an object may cost a reader who holds its metadata."""
+
+LABELS_MAX = 64
+REASONS_MAX = 1 << 10
+NUMBER_MAX = (1 << 63) - 1
+OWNER_MAX = (1 << 32) - 2
+"""The number above it means "leave the owner alone" to chown."""
+
+_ARRAY_SIZE_MAX = 16
+_FIXARRAY = 0x90
+_ARRAY_HEADERS = {0xDC: 2, 0xDD: 4}
+_KINDS = [Kind.FILE, Kind.SYMLINK, Kind.DIRECTORY]
+_OPS = [Op.PUT, Op.DELETE, Op.META]
+_T = TypeVar("_T")
+
+
+def pack(*values: object) -> bytes:
+    """Return the msgpack of *values*, one after the other."""
+    import msgpack  # noqa: PLC0415 - not needed by a command that only looks at the disk
+
+    return b"".join(msgpack.packb(value, use_bin_type=True) for value in values)
+
+
+def pack_array(encoded: Iterable[bytes], count: int) -> bytes:
+    """Return an array of *count* values that are encoded already."""
+    import msgpack  # noqa: PLC0415
+
+    return bytes(msgpack.Packer().pack_array_header(count)) + b"".join(encoded)
+
+
+class Reader:
+    """Values out of msgpack bytes, one by one, with every length limited."""
+
+    def __init__(self, encoded: bytes, key: str) -> None:
+        import msgpack  # noqa: PLC0415
+
+        self.key = key
+        self._size = len(encoded)
+        # Values nest one level at most: containers of containers could cost a hundred times their bytes.
+        self._unpacker = msgpack.Unpacker(
+            max_buffer_size=max(len(encoded), 1),
+            max_array_len=_ARRAY_SIZE_MAX,
+            max_map_len=LABELS_MAX,
+            max_ext_len=0,
+            use_list=False,
+            list_hook=_flat,
+            object_hook=_flat_map,
+        )
+        self._unpacker.feed(encoded)
+
+    def value(self) -> Any:  # noqa: ANN401 - whatever the bytes hold; callers check
+        """Return the next value."""
+        return self._take(self._unpacker.unpack)
+
+    def fields(self) -> tuple[Any, ...]:
+        """Return the next value, which must be a short array."""
+        found = self.value()
+        if type(found) is not tuple:
+            raise IntegrityError(f"{self.key}: the metadata has a {type(found).__name__} where an array is expected")
+        return found
+
+    def array(self, decode: Callable[[Any], _T], count_max: int = ENTRIES_MAX) -> Iterator[_T]:
+        """Yield the elements of the next array, at most *count_max*, each through *decode*."""
+        count = self._take(self._array_header)
+        if count > min(count_max, self._size):
+            raise IntegrityError(
+                f"{self.key}: an array of {count} elements in {self._size} bytes, at most {count_max} are possible"
+            )
+        for _ in range(count):
+            raw = self.value()
+            try:
+                yield decode(raw)
+            except (ValueError, TypeError, LookupError) as error:
+                raise IntegrityError(f"{self.key}: {error}") from error
+
+    def end(self) -> None:
+        """Raise ``IntegrityError`` unless everything was read."""
+        if self._unpacker.tell() != self._size:
+            raise IntegrityError(f"{self.key}: {self._size - self._unpacker.tell()} bytes follow the last field")
+
+    def _array_header(self) -> int:
+        # By hand: msgpack without its C extension holds read_array_header to max_array_len.
+        head = self._unpacker.read_bytes(1)
+        if not head:
+            raise ValueError("it ends early")
+        if head[0] & 0xF0 == _FIXARRAY:
+            return int(head[0] & 0x0F)
+        if head[0] not in _ARRAY_HEADERS:
+            raise ValueError(f"{head[0]:#04x} where an array is expected")
+        size = _ARRAY_HEADERS[head[0]]
+        count = self._unpacker.read_bytes(size)
+        if len(count) < size:
+            raise ValueError("it ends early")
+        return int.from_bytes(count, "big")
+
+    def _take(self, read: Callable[[], Any]) -> Any:  # noqa: ANN401
+        import msgpack  # noqa: PLC0415
+
+        try:
+            return read()
+        except (ValueError, TypeError, msgpack.OutOfData, msgpack.StackError, RecursionError) as error:
+            reason = str(error) or "it ends early"
+            raise IntegrityError(f"{self.key}: the metadata is not what the format says: {reason}") from error
+
+
+def entry_fields(entry: Entry) -> tuple[object, ...]:
+    """Return *entry* as the fields of FORMAT.md, "Entry"; raise ``ValueError`` if a reader would refuse them."""
+    _check_sizes(entry.path, entry.target, entry.uid, entry.gid)
+    if entry.kind is Kind.FILE:
+        # A time past 2262 is no reason to lose the file (P6).
+        mtime_ns = max(-NUMBER_MAX, min(entry.mtime_ns, NUMBER_MAX))
+        return (entry.path, 0, entry.mode, entry.uid, entry.gid, mtime_ns, entry.size, entry.hash)
+    if entry.kind is Kind.SYMLINK:
+        return (entry.path, 1, entry.uid, entry.gid, entry.target)
+    return (entry.path, 2, entry.mode, entry.uid, entry.gid)
+
+
+def entry_from(fields: Any) -> Entry:  # noqa: ANN401 - unchecked input
+    """Return the entry that *fields* describe; raise ``ValueError`` or ``TypeError`` if they cannot."""
+    path, number, *rest = checked(fields, tuple, "entry")
+    checked(path, bytes, "path")
+    kind = _KINDS[natural(number, "kind")]
+    if kind is Kind.SYMLINK:
+        uid, gid, target = rest
+        _check_sizes(path, checked(target, bytes, "target"), natural(uid, "uid"), natural(gid, "gid"))
+        return Entry.symlink(path, target, uid=uid, gid=gid)
+    mode, uid, gid = (natural(value, "mode or owner") for value in rest[:3])
+    _check_sizes(path, b"", uid, gid)
+    if kind is Kind.DIRECTORY:
+        if len(rest) > 3:  # noqa: PLR2004 - mode, uid, gid
+            raise ValueError(f"a directory {path!r} with {len(rest) - 3} more fields")
+        return Entry.directory(path, mode, uid=uid, gid=gid)
+    mtime_ns, size, digest = rest[3:]
+    if abs(checked(mtime_ns, int, "mtime")) > NUMBER_MAX:
+        raise ValueError(f"{path!r} has the time {mtime_ns}")
+    return Entry(path, kind, mode, uid, gid, mtime_ns, natural(size, "size"), checked(digest, bytes, "hash"))
+
+
+def change_fields(change: Change) -> tuple[object, ...]:
+    """Return *change* as the fields of FORMAT.md, "Change"; raise ``ValueError`` if a reader would refuse them."""
+    if change.entry is not None:
+        return (0, *entry_fields(change.entry))
+    if change.meta is not None:
+        _check_sizes(change.path, b"", change.meta.uid, change.meta.gid)
+        return (2, change.path, change.meta.mode, change.meta.uid, change.meta.gid)
+    _check_sizes(change.path)
+    return (1, change.path)
+
+
+def change_from(fields: Any) -> Change:  # noqa: ANN401 - unchecked input
+    """Return the change that *fields* describe; raise ``ValueError`` or ``TypeError`` if they cannot."""
+    number, *rest = checked(fields, tuple, "change")
+    op = _OPS[natural(number, "op")]
+    if op is Op.PUT:
+        return Change.put(entry_from(fields[1:]))
+    path, *meta = rest
+    _check_sizes(checked(path, bytes, "path"))
+    if op is Op.DELETE:
+        if meta:
+            raise ValueError(f"a delete of {path!r} with {len(meta)} more fields")
+        return Change(op, path)
+    mode, uid, gid = (natural(value, "mode or owner") for value in meta)
+    _check_sizes(path, b"", uid, gid)
+    return Change(op, path, meta=Meta(mode, uid, gid))
+
+
+def encode_record(revision: Revision) -> bytes:
+    """Return the record of *revision*; its SHA-256 is the revision's hash, wherever the record is stored.
+
+    Raise ``ValueError`` if a reader would refuse it.
+    """
+    made, reasons = revision.authorship, revision.verdict.reasons
+    for line in (revision.writer, revision.host, made.source, made.author, made.message, *reasons):
+        text(line)
+    for name, value in made.labels.items():
+        text(name), text(value)
+    if len(made.labels) > LABELS_MAX or len(reasons) > REASONS_MAX or len(revision.changes) > ENTRIES_MAX:
+        raise ValueError(
+            f"revision {revision.number} has {len(made.labels)} labels, {len(reasons)} reasons and "
+            f"{len(revision.changes)} changes; at most {LABELS_MAX}, {REASONS_MAX} and {ENTRIES_MAX} are possible"
+        )
+    head = pack(
+        revision.number,
+        (revision.epoch, revision.epoch_high),
+        (revision.writer, revision.host, revision.write_id),
+        revision.previous,
+        revision.time_ns,
+        (made.source, made.author, made.message),
+        dict(sorted(made.labels.items())),
+        revision.supersedes or (),
+        revision.verdict.status.value,
+    )
+    why = pack_array((pack(reason) for reason in reasons), len(reasons))
+    changes = pack_array((pack(change_fields(change)) for change in revision.changes), len(revision.changes))
+    return head + why + pack(revision.tree_hash) + changes
+
+
+def decode_record(record: bytes, key: str) -> Revision:
+    """Return the revision of *record*, or raise ``IntegrityError``."""
+    reader = Reader(record, key)
+    try:
+        number = natural(reader.value(), "number")
+        epoch, epoch_high = (natural(value, "epoch") for value in reader.fields())
+        writer, host, write_id = reader.fields()
+        previous, time_ns = reader.value(), reader.value()
+        source, author, message = (text(value) for value in reader.fields())
+        labels = {text(name): text(value) for name, value in checked(reader.value(), dict, "labels").items()}
+        supersedes = tuple(natural(value, "superseded revision") for value in reader.fields())
+        if len(supersedes) not in {0, 2}:
+            raise ValueError(f"a range of {len(supersedes)} numbers")  # noqa: TRY301
+        status = Status(reader.value())
+        reasons = tuple(reader.array(text, REASONS_MAX))
+        tree_hash = reader.value()
+        changes = tuple(reader.array(change_from))
+        reader.end()
+        return Revision(
+            number=number,
+            epoch=epoch,
+            epoch_high=epoch_high,
+            writer=text(writer),
+            host=text(host),
+            write_id=checked(write_id, bytes, "write id"),
+            previous=checked(previous, bytes, "hash of the predecessor"),
+            time_ns=natural(time_ns, "time"),
+            authorship=Authorship(source, author, message, labels),
+            changes=changes,
+            verdict=Verdict(status, reasons),
+            tree_hash=checked(tree_hash, bytes, "tree hash"),
+            supersedes=(supersedes[0], supersedes[1]) if supersedes else None,
+        )
+    except (ValueError, TypeError) as error:
+        raise IntegrityError(f"{key}: the record of a revision is not what the format says: {error}") from error
+
+
+def natural(value: Any, name: str) -> int:  # noqa: ANN401
+    """Return *value*, or raise unless it is a number from 0 to ``NUMBER_MAX``."""
+    number = checked(value, int, name)
+    if not 0 <= number <= NUMBER_MAX:
+        raise ValueError(f"the {name} is {number}")
+    return number
+
+
+def text(value: Any) -> str:  # noqa: ANN401
+    """Return *value*, or raise unless it is a text of at most ``TEXT_SIZE_MAX`` characters."""
+    found = checked(value, str, "text")
+    if len(found) > TEXT_SIZE_MAX:
+        raise ValueError(f"a text of {len(found)} characters, at most {TEXT_SIZE_MAX} are possible")
+    return found
+
+
+def checked(value: Any, expected: type[_T], name: str) -> _T:  # noqa: ANN401
+    """Return *value*, or raise ``TypeError`` unless it is exactly of the type *expected*."""
+    if type(value) is not expected:
+        raise TypeError(f"the {name} is a {type(value).__name__}, expected {expected.__name__}")
+    return value
+
+
+def _check_sizes(path: bytes, target: bytes = b"", uid: int = 0, gid: int = 0) -> None:
+    if len(path) > PATH_SIZE_MAX or len(target) > PATH_SIZE_MAX:
+        size = max(len(path), len(target))
+        raise ValueError(f"{path[:40]!r} has a path or target of {size} bytes, at most {PATH_SIZE_MAX} are possible")
+    if max(uid, gid) > OWNER_MAX:
+        raise ValueError(f"{path!r} has the owner {uid}:{gid}, at most {OWNER_MAX} is possible")
+
+
+def _flat(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for value in values:
+        if type(value) is tuple or type(value) is dict:
+            raise ValueError("arrays or maps inside of one another")
+    return values
+
+
+def _flat_map(values: dict[Any, Any]) -> dict[Any, Any]:
+    _flat(tuple(values.values()))
+    return values

@@ -1,0 +1,133 @@
+"""zstd frames with every size known, and capped, before anything is allocated.
+
+A frame may be compressed against a *prefix*: bytes that the reader has
+already, after which an edited file costs a few dozen bytes.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from confstream.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_WINDOW_LOG_MAX = 27
+"""128 MiB: what a reader is willing to hold of a pack while it decodes."""
+
+_DICT_SIZE_MIN = 8
+_CHUNK_SIZE = 1 << 17
+
+
+def compress(
+    parts: Iterable[bytes], size: int, *, prefix: Sequence[bytes] = (), level: int = 3, long: bool = False
+) -> bytes:
+    """Return one frame of the *parts*, *size* bytes together; nothing at all for no bytes.
+
+    The parts are taken one at a time. *long* looks for matches over the whole
+    window: versions of one file that lie far apart then cost next to nothing.
+    """
+    if size == 0:
+        return b""
+    zstd = _zstd()
+    known = b"".join(prefix)
+    options: dict[Any, int] = {
+        zstd.CompressionParameter.compression_level: level,
+        zstd.CompressionParameter.checksum_flag: 0,  # SHA-256 hashes of contents and object do that.
+    }
+    reach = max((size + len(known) - 1).bit_length(), 10)
+    if long or len(known) > 1 << 18:
+        options[zstd.CompressionParameter.window_log] = min(reach, _WINDOW_LOG_MAX)
+        options[zstd.CompressionParameter.enable_long_distance_matching] = int(long)
+    compressor = zstd.ZstdCompressor(options=options, zstd_dict=_dictionary(zstd, known))
+    compressor.set_pledged_input_size(size)
+    frame = [compressor.compress(part) for part in parts]
+    frame.append(compressor.flush())
+    return b"".join(frame)
+
+
+def decompress(frame: bytes, key: str, size_max: int, *, prefix: Sequence[bytes] = ()) -> bytes:
+    """Return the content of *frame*, which may be at most *size_max* bytes, or raise ``IntegrityError``."""
+    size = frame_size(frame, key)
+    if size > size_max:
+        raise IntegrityError(f"{key}: a frame announces {size} bytes, at most {size_max} are allowed")
+    (content,) = split(frame, key, [size], prefix=prefix)
+    return content
+
+
+def split(frame: bytes, key: str, sizes: Sequence[int], *, prefix: Sequence[bytes] = ()) -> Iterator[bytes]:
+    """Yield the parts of *frame*, which are *sizes* bytes long, holding one at a time.
+
+    The announced size must be the sum of *sizes*, so a caller who caps these
+    has capped everything. Raise ``IntegrityError`` otherwise.
+    """
+    announced, expected = frame_size(frame, key), sum(sizes)
+    if announced != expected:
+        raise IntegrityError(f"{key}: a frame announces {announced} bytes, expected {expected}")
+    if expected == 0:
+        if frame:
+            raise IntegrityError(f"{key}: a frame of nothing, where no frame at all is expected")
+        yield from (b"" for _ in sizes)
+        return
+    zstd = _zstd()
+    decompressor = zstd.ZstdDecompressor(
+        zstd_dict=_dictionary(zstd, b"".join(prefix)),
+        options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX},
+    )
+    given = memoryview(frame)
+    try:
+        for size in sizes:
+            part, missing = [], size
+            while missing:
+                if decompressor.eof:
+                    raise IntegrityError(f"{key}: a frame ends early")
+                chunk = b""
+                if decompressor.needs_input:
+                    chunk, given = bytes(given[:_CHUNK_SIZE]), given[_CHUNK_SIZE:]
+                    if not chunk:
+                        raise IntegrityError(f"{key}: a frame is cut short")
+                part.append(decompressor.decompress(chunk, missing))
+                missing -= len(part[-1])
+            yield part[0] if len(part) == 1 else b"".join(part)
+        _expect_end(decompressor, bytes(given), key)
+    except zstd.ZstdError as error:
+        raise IntegrityError(f"{key}: a frame does not decompress: {error}") from error
+
+
+def frame_size(frame: bytes, key: str) -> int:
+    """Return the size that *frame* announces, without decompressing it; 0 for no frame."""
+    if not frame:
+        return 0
+    zstd = _zstd()
+    try:
+        size = zstd.get_frame_info(frame).decompressed_size
+    except zstd.ZstdError as error:
+        raise IntegrityError(f"{key}: no zstd frame where one is expected: {error}") from error
+    if size is None:
+        raise IntegrityError(f"{key}: a frame does not announce its size")
+    return int(size)
+
+
+def _expect_end(decompressor: Any, rest: bytes, key: str) -> None:  # noqa: ANN401 - the type differs by Python version
+    if not decompressor.eof:
+        surplus = decompressor.decompress(rest, 1)
+        if surplus or not decompressor.eof:
+            raise IntegrityError(f"{key}: a frame is longer than announced")
+        rest = b""
+    if rest or decompressor.unused_data:
+        raise IntegrityError(f"{key}: bytes follow a frame")
+
+
+def _dictionary(zstd: "ModuleType", prefix: bytes) -> Any:  # noqa: ANN401 - what the library calls a dictionary
+    if len(prefix) < _DICT_SIZE_MIN:
+        return None
+    return zstd.ZstdDict(prefix, is_raw=True).as_prefix
+
+
+def _zstd() -> "ModuleType":
+    if sys.version_info >= (3, 14):
+        from compression import zstd  # noqa: PLC0415 - 25 ms that a command without contents need not wait for
+    else:
+        from backports import zstd  # noqa: PLC0415
+    return zstd
