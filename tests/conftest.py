@@ -1,0 +1,87 @@
+"""What every test starts from: a scrubbed environment, and servers for those that ask."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from confstream.store.memory import MemoryStore
+from tests.proxy import CuttingProxy
+from tests.servers import S3Server, run_moto, run_rclone, run_seaweed
+
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("nightly", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+_SCRUBBED = ("AWS_", "CONFSTREAM_", "FSSPEC_", "S3FS_")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+@pytest.fixture(autouse=True)
+def scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let no credential, proxy or setting of this machine reach a test, and no test reach the next."""
+    for name in [*os.environ]:
+        if name.startswith(_SCRUBBED) or name in _PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    yield
+    MemoryStore.forget_all()
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Give a real S3 server that checks secrets, checksums and conditions."""
+    with run_seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Give moto as a process behind a socket."""
+    with run_moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Give a server that overwrites where it should refuse."""
+    with run_rclone(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture
+def use_s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[S3Server], str]:
+    """Give a function that points this process and its children at a server, and returns a fresh replica's URL."""
+
+    def use(server: S3Server) -> str:
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        return server.make_replica()
+
+    return use
+
+
+@pytest.fixture(params=["moto", "seaweed"])
+def s3_server(request: pytest.FixtureRequest) -> S3Server:
+    """Give each of the servers that create exclusively."""
+    server = request.getfixturevalue("moto_server" if request.param == "moto" else "seaweed")
+    assert isinstance(server, S3Server)
+    return server
+
+
+@pytest.fixture
+def s3_replica(s3_server: S3Server, use_s3: Callable[[S3Server], str]) -> str:
+    """Give the URL of an empty replica on each server, found through the environment."""
+    return use_s3(s3_server)
+
+
+@pytest.fixture
+def moto_proxy(moto_server: S3Server) -> Iterator[CuttingProxy]:
+    """Give a proxy in front of moto that counts requests and can be told to fail."""
+    with CuttingProxy("127.0.0.1", moto_server.port) as proxy:
+        yield proxy
