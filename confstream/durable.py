@@ -1,0 +1,138 @@
+"""Files relative to directory descriptors: never through a symlink, and there after a power loss.
+
+A path here is bytes below an open directory. Every component is opened with
+``O_NOFOLLOW``, so that a symlink planted on the way, even while this runs,
+leads to an error and never out of the directory.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
+_TEMP_PREFIX = b".confstream-"
+_TEMP_SUFFIX = b".tmp"
+
+
+def open_root(root: Path) -> int:
+    """Return a descriptor of *root*; a symlink to it is followed, for it is what the user named."""
+    return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+@contextlib.contextmanager
+def opened_root(root: Path) -> Iterator[int]:
+    """Open *root* as ``open_root`` does, and close it afterwards."""
+    descriptor = open_root(root)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def opened(root: int, path: bytes, *, listable: bool = True) -> Iterator[int]:
+    """Open the directory *path* below *root*; an empty *path* is *root* itself.
+
+    Raise ``NotADirectoryError`` if any component is a symlink or a file. A
+    directory that is not *listable* need only be searched, and cannot be synced.
+    """
+    descriptor = os.open(b".", _LIST if listable and not path else _SEARCH, dir_fd=root)
+    try:
+        parts = path.split(b"/") if path else []
+        for position, part in enumerate(parts, 1):
+            flags = _LIST if listable and position == len(parts) else _SEARCH
+            child = os.open(part, flags, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = child
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def opened_parent(root: int, path: bytes, *, listable: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Open the directory that holds *path* below *root*; yield it and the name in it."""
+    parent, _, name = path.rpartition(b"/")
+    with opened(root, parent, listable=listable) as descriptor:
+        yield descriptor, name
+
+
+def sync(descriptor: int) -> None:
+    """Return once what was written to *descriptor* survives a power loss (P4)."""
+    if _FULL_SYNC is not None:
+        # There, fsync only hands the bytes to the drive, which may keep them in its cache.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, _FULL_SYNC)
+            return
+    os.fsync(descriptor)
+
+
+def sync_directory(descriptor: int) -> None:
+    """Return once the names in the directory of *descriptor* survive a power loss (P4)."""
+    try:
+        sync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot sync a directory: their server decides, and there is no other way.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write the whole of *content*."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def create(
+    directory: int, name: bytes, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None
+) -> None:
+    """Create the file *name* in *directory* with *content*, synced; *directory* itself is not.
+
+    Raise ``FileExistsError`` if anything has that name.
+    """
+    descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory)
+    try:
+        write_all(descriptor, content)
+        if owner is not None:
+            os.fchown(descriptor, *owner)
+        # The mode comes after the owner, which takes the set-id bits away.
+        os.fchmod(descriptor, mode)
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(
+    directory: int, name: bytes, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None
+) -> None:
+    """Make *name* in *directory* a file with *content*, whole or not at all, durably (P4).
+
+    A symlink of that name is replaced, not followed. When this raises, what
+    was there is there still.
+    """
+    temporary = temporary_name()
+    try:
+        create(directory, temporary, content, mode, owner)
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=directory)
+        raise
+    sync_directory(directory)
+
+
+def temporary_name() -> bytes:
+    """Return a name for a file that is about to be renamed; no tree ever holds one."""
+    return _TEMP_PREFIX + os.urandom(8).hex().encode() + _TEMP_SUFFIX
+
+
+def is_temporary(name: bytes) -> bool:
+    """Return whether *name* is one of ``temporary_name``, left by a crash or about to be renamed."""
+    return name.startswith(_TEMP_PREFIX) and name.endswith(_TEMP_SUFFIX)

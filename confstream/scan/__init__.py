@@ -1,0 +1,25 @@
+"""Disk to tree: what is there, and what it holds.
+
+Never follows a symlink, never ends over one bad file (P6): what cannot be
+read is told, with its reason. A file counts as read only if nothing happened
+to it between before and after.
+"""
+
+from confstream.scan.read import Loaded, TooLargeError, UnstableError, load, read_entry
+from confstream.scan.survey import STATE_NAME, RootGoneError, Selection, Survey, stamp, survey
+from confstream.stamp import Stamp
+
+__all__ = [
+    "STATE_NAME",
+    "Loaded",
+    "RootGoneError",
+    "Selection",
+    "Stamp",
+    "Survey",
+    "TooLargeError",
+    "UnstableError",
+    "load",
+    "read_entry",
+    "stamp",
+    "survey",
+]

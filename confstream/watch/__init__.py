@@ -1,0 +1,103 @@
+"""Something may have changed: wake-ups, as exact as the system gives them.
+
+With inotify an idle watcher never wakes up, and a close is told as one. Where
+inotify cannot work, or reaches its limits, the watcher polls and says why. It
+is a hint either way: the truth is a scan.
+"""
+
+import logging
+from pathlib import Path
+from typing import Protocol, Self
+
+from confstream.clock import Clock
+from confstream.errors import ConfstreamError
+from confstream.scan import Selection
+from confstream.watch.events import Events, WatchLimitError
+from confstream.watch.filesystem import polling_reason
+from confstream.watch.inotify import Inotify, open_inotify
+from confstream.watch.poll import Poll
+
+__all__ = ["Events", "Watcher", "open_watcher"]
+
+_log = logging.getLogger("confstream.watch")
+_INTERVAL_SECONDS = 2.0
+
+
+class _Source(Protocol):
+    def wait(self, timeout_seconds: float | None) -> Events: ...
+
+    def wake(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Watcher:
+    """What watches one directory. ``wake`` may be called from any thread, the rest from one."""
+
+    def __init__(self, source: _Source, fallback: Poll, reason: str | None) -> None:
+        self._source = source
+        self._fallback = fallback
+        self.reason = reason
+        """Why it polls; ``None`` if it does not."""
+
+    @property
+    def close_events(self) -> bool:
+        """Return whether a writer's close is told. It may turn false, never true again."""
+        return self.reason is None
+
+    def wait(self, timeout_seconds: float | None = None) -> Events:
+        """Return what happened, after *timeout_seconds* at the latest; then the events may be empty."""
+        try:
+            return self._source.wait(timeout_seconds)
+        except WatchLimitError as error:
+            limited, self._source, self.reason = self._source, self._fallback, str(error)
+            limited.close()
+            _log.warning("polling every %g s: %s", self._fallback.interval_seconds, self.reason)
+            return Events(overflow=True)
+
+    def wake(self) -> None:
+        """Let ``wait`` return at once, now or the next time."""
+        # Both: a fallback may take place at this very moment.
+        self._fallback.wake()
+        self._source.wake()
+
+    def close(self) -> None:
+        """Release the watches."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_watcher(
+    root: Path,
+    selection: Selection | None,
+    clock: Clock,
+    *,
+    polling: bool | None = None,
+    interval_seconds: float = _INTERVAL_SECONDS,
+) -> Watcher:
+    """Watch *root*; whatever happens from now on is told, so open it before the first scan.
+
+    *polling* forces or forbids polling; by default the file system decides.
+    Where inotify reaches a limit, it polls in any case: every *interval_seconds*
+    by *clock*. Raise ``ConfstreamError`` if *root* is not there.
+    """
+    fallback = Poll(clock, interval_seconds)
+    reason = "polling was asked for" if polling else None
+    if polling is None:
+        reason = polling_reason(root)
+    source: Inotify | Poll = fallback
+    if reason is None:
+        try:
+            source = open_inotify(root, selection)
+        except WatchLimitError as error:
+            reason = str(error)
+        except OSError as error:
+            raise ConfstreamError(f"{root} cannot be watched: {error.strerror}") from error
+    if reason is not None:
+        _log.warning("%s: polling every %g s: %s", root, interval_seconds, reason)
+    return Watcher(source, fallback, reason)

@@ -1,0 +1,99 @@
+"""Files relative to directory descriptors."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from confstream import durable
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+@pytest.fixture
+def descriptor(tmp_path: Path) -> Iterator[int]:
+    with durable.opened_root(tmp_path) as opened:
+        yield opened
+
+
+def test_a_replaced_file_is_whole_and_private(tmp_path: Path, descriptor: int) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+
+    durable.replace(descriptor, b"a", b"new" * 100_000)
+
+    assert (tmp_path / "a").read_bytes() == b"new" * 100_000
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_replace_that_fails_leaves_what_was_there_and_nothing_else(tmp_path: Path, descriptor: int) -> None:
+    (tmp_path / "a").mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        durable.replace(descriptor, b"a", b"new")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_symlink_is_replaced_and_not_followed(tmp_path: Path, descriptor: int) -> None:
+    (tmp_path / "outside").write_bytes(b"outside")
+    (tmp_path / "a").symlink_to("outside")
+
+    durable.replace(descriptor, b"a", b"new")
+
+    assert (tmp_path / "outside").read_bytes() == b"outside"
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_the_mode_is_set_whatever_the_umask(tmp_path: Path, descriptor: int) -> None:
+    before = os.umask(0o077)
+    try:
+        durable.create(descriptor, b"a", b"", 0o666)
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666
+
+
+def test_creating_what_exists_fails(tmp_path: Path, descriptor: int) -> None:
+    (tmp_path / "a").symlink_to("nowhere")
+
+    with pytest.raises(FileExistsError):
+        durable.create(descriptor, b"a", b"")
+
+
+@pytest.mark.parametrize("path", [b"link", b"link/deep", b"file", b"deep/link"])
+def test_no_directory_is_opened_through_a_symlink_or_a_file(tmp_path: Path, descriptor: int, path: bytes) -> None:
+    (tmp_path / "deep" / "deep").mkdir(parents=True)
+    (tmp_path / "deep" / "link").symlink_to("deep")
+    (tmp_path / "link").symlink_to("deep")
+    (tmp_path / "file").touch()
+
+    with pytest.raises(NotADirectoryError), durable.opened(descriptor, path):
+        pass
+
+
+def test_opening_leaves_no_descriptor_behind(tmp_path: Path, descriptor: int) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    before = open_descriptors()
+
+    with durable.opened_parent(descriptor, b"a/b/c") as (_, name):
+        assert name == b"c"
+        assert open_descriptors() == before + 1
+    with pytest.raises(FileNotFoundError), durable.opened(descriptor, b"a/b/c/d"):
+        pass
+
+    assert open_descriptors() == before
+
+
+def test_temporary_names_differ_and_are_known_again() -> None:
+    names = {durable.temporary_name() for _ in range(100)}
+
+    assert len(names) == 100
+    assert all(map(durable.is_temporary, names))
+    assert not durable.is_temporary(b".confstream")
+    assert not durable.is_temporary(b"config.tmp")
