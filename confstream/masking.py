@@ -1,0 +1,349 @@
+"""Secrets out of text that is shown: values under secret-looking keys, URLs, keys in PEM (P12).
+
+Pure; never raises, takes linear time, keeps the number of lines. When in doubt
+more is masked than needed: ``--show-secrets`` shows the rest. Nothing of a
+secret is left, not its length and not a hash, which a short one would not survive.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+MASK = "***"
+
+_PARTS = [
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "secret",
+    "token",
+    "apikey",
+    "privatekey",
+    "networkkey",
+    "credential",
+    "accesskey",
+    "encryptionkey",
+    "authkey",
+    "sharedkey",
+    "masterkey",
+    "signingkey",
+    "presharedkey",
+    "jwtkey",
+    "tlskey",
+    "sslkey",
+    "webhook",
+    "connectionstring",
+]
+_WORDS = frozenset(
+    [
+        "pass",
+        "pw",
+        "pwd",
+        "psk",
+        "pin",
+        "pat",
+        "jwt",
+        "otp",
+        "totp",
+        "auth",
+        "oauth",
+        "oauth2",
+        "bearer",
+        "authorization",
+        "cookie",
+        "dsn",
+    ]
+)
+# These name secrets and harmless things alike: the look of the value decides.
+_WEAK_WORDS = frozenset(["key", "salt", "seed", "hash", "signature", "session", "sid"])
+_SECRET_FILES = frozenset(
+    [
+        "acme.json",
+        "passwd",
+        "htpasswd",
+        ".htpasswd",
+        ".netrc",
+        ".pgpass",
+        ".jwt_secret",
+        "id_rsa",
+        "id_dsa",
+        "id_ecdsa",
+        "id_ed25519",
+        "credentials",
+        "coordinator_backup.json",
+        "go2rtc_homekit.yml",
+        ".config.runtime.json",
+        "core.config_entries",
+        "http.auth",
+        "cloud",
+    ]
+)
+_SECRET_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk")
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+_WEAK_VALUE = re.compile(r"[\"']?[A-Za-z0-9+/=_.$-]{16,}[\"']?,?\s*$")
+# References to a secret, and values that can be none, tell the reader something and give nothing away.
+_HARMLESS = re.compile(
+    r"\s*(?:[\"']?(?:!(?:secret|env_var|include)\s[\w./ -]{1,100}|!secret\.yaml \w{1,100}|\$?\{[A-Za-z_][\w.]{0,100}\}"
+    r"|true|false|yes|no|on|off|null|none|~|\[\]|\{\}|)[\"']?)[,;]?\s*$",
+    re.IGNORECASE,
+)
+_JSON_CONSTANT = re.compile(r"(?:true|false|null)(?=\s*[,}\]])")
+
+_URL_TOKEN = re.compile(r"[^\s\"'<>`]+")
+_USER_INFO = re.compile(
+    r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*+://)(?:[^\s/?#@:]*+:(?![0-9]++(?:[/?#]|$)).*|[^\s/?#]*)@"
+)
+_QUERY = re.compile(r"([?&]([A-Za-z0-9_.%-]++)=)[^&#\s\"'<>]++")
+_KNOWN_URLS = re.compile(
+    r"(hooks\.slack\.com/services/|discord(?:app)?\.com/api/webhooks/|api\.telegram\.org/bot|hc-ping\.com/|plus://)"
+    r"[^\s\"'<>?#]++"
+)
+_PEM_BEGIN, _PEM_END = "-----BEGIN ", "-----END "
+_PEM_INLINE = re.compile(r"(-----BEGIN [A-Z0-9 ]{1,60}-----)(?:(?!-----END ).)++")
+_BEARER = re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9+/=_.~-]{8,}", re.IGNORECASE)
+
+_TAG = re.compile(r"<([A-Za-z_][\w:.-]*+)(?:\s[^<>]*+)?>([^<]++)")
+_TAG_OPEN = re.compile(r"<([A-Za-z_][\w:.-]*+)(?:\s[^<>]*+)?>\s*$")
+_NAMED = re.compile(r"[\"']?\b(?:name|key|id)[\"']?\s*[:=]\s*[\"']?([\w.-]{1,100})[\"']?\s*", re.IGNORECASE)
+_NAMED_VALUE = re.compile(r"([\"']?\bvalue[\"']?\s*[:=]\s*)\S.*$", re.IGNORECASE)
+_OPTION = re.compile(r"(?<!\S)(--([A-Za-z][A-Za-z0-9-]*+)\s+)(\"[^\"]*+\"?|'[^']*+'?|\S++)")
+_LINE_KEY = re.compile(
+    r"([\s\ufeff]*+(?:- +|export +|[;#]+ *)*+)([^\s:=\"'{\[<][^:={\[<\"']{0,199}?)\s*+([:=])(?=[\s\S])"
+)
+_KEY = re.compile(r"(?<![\w.?&-])(?:\"([^\"\\]{1,128})\"|'([^'\\]{1,128})'|([\w.$-]++))\s*+([:=])\s*+")
+_VALUE = re.compile(r"\"(?:[^\"\\]++|\\.)*+\"|'(?:[^'\\]++|\\.)*+'|\[[^\[\]{}]*+\]")
+_BLOCK_KEY = re.compile(r"(\s*+(?:- +)*+[\w.\"'$-]++\s*+[:=]\s)\s*\S")
+_OPENERS, _CLOSERS = "[{", "]}"
+
+
+@lru_cache(maxsize=4096)
+def is_secret_key(key: str) -> bool:
+    """Return whether a value under *key* is likely a secret."""
+    if len(key) > 256:  # noqa: PLR2004 - a bound, for time
+        return False
+    squeezed = re.sub(r"[^a-z0-9]", "", key.lower())
+    if any(part in squeezed for part in _PARTS):
+        return True
+    words = {word.lower() for word in _CAMEL.split(key)}
+    return bool(words & _WORDS) or any(word.startswith("auth") and not word.startswith("author") for word in words)
+
+
+def is_secret_path(path: bytes | str) -> bool:
+    """Return whether the whole content of the file at *path* is secret."""
+    text = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
+    folder, _, name = text.lower().rpartition("/")
+    if name in _SECRET_FILES or name.endswith(_SECRET_ENDINGS) or "secret" in name:
+        return True
+    if "_cred" in name and name.endswith(".json"):
+        return True
+    return name.startswith("auth") and folder.rpartition("/")[2] == ".storage"
+
+
+def mask_line(line: str) -> str:
+    """Return *line* with ``***`` for every secret in it that can be told from the line alone."""
+    return _masked_line(line)[0]
+
+
+def mask_text(text: str, path: bytes | str = b"") -> str:
+    """Return *text*, the content of *path*, with ``***`` for its secrets, line for line.
+
+    Unlike ``mask_line`` it sees what a secret key began on an earlier line:
+    block scalars, lists, PEM, elements of XML. Of a file that is secret as a whole only the
+    keys of ``key: value`` lines in ``secrets.yaml`` are left.
+    """
+    if is_secret_path(path):
+        name = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
+        keyed = name.lower().endswith((".yaml", ".yml"))
+        return "".join(_mask_all(line, keyed) for line in _lines(text))
+    state = _State()
+    return "".join(state.mask(line) for line in _lines(text))
+
+
+class _State:
+    """What an earlier line began and a later one goes on with."""
+
+    def __init__(self) -> None:
+        self._until = ""
+        self._indent: int | None = None
+        self._list_at_indent = False
+        self._depth = 0
+        self._named = False
+
+    def mask(self, line: str) -> str:
+        body = line.rstrip("\r\n")
+        end = line[len(body) :]
+        return self._mask(body) + end
+
+    def _mask(self, body: str) -> str:
+        if self._until:
+            return self._mask_until(body)
+        if not body.strip():
+            return body
+        if self._depth > 0:
+            self._depth = max(0, self._depth + _depth(body))
+            return _mask_nested(body)
+        if self._indent is not None:
+            indent = _indent(body)
+            if indent > self._indent or (indent == self._indent and self._list_at_indent and body.lstrip()[:1] == "-"):
+                self._begin_pem(body)
+                return _mask_nested(body)
+            self._indent = None
+        named, self._named = self._named, False
+        if named and (value := _NAMED_VALUE.search(body)):
+            self._follow(body, body[value.end(1) :], value.start())
+            return body[: value.start()] + value[1] + MASK
+        if (name := _NAMED.search(body)) and is_secret_key(name[1]):
+            self._named = True
+        masked, opened = _masked_line(body)
+        if opened is not None:
+            self._follow(body, body[opened[1] :], opened[0])
+        elif (tag := _TAG_OPEN.search(body)) and is_secret_key(tag[1]):
+            self._until = f"</{tag[1]}"
+        self._begin_pem(body)
+        return masked
+
+    def _follow(self, body: str, value: str, column: int) -> None:
+        """Remember that the lines below *column*, or up to a bracket, belong to a secret."""
+        if (depth := _depth(value)) > 0 and value.lstrip()[:1] in _OPENERS:
+            self._depth = depth
+        self._indent = column
+        self._list_at_indent = not value.strip() and body.lstrip()[:1] != "-"
+
+    def _begin_pem(self, body: str) -> None:
+        if body.rfind(_PEM_BEGIN) > body.rfind(_PEM_END):
+            self._until = _PEM_END
+
+    def _mask_until(self, body: str) -> str:
+        at = body.find(self._until)
+        if at < 0:
+            return _blanked(body)
+        self._until = ""
+        return (_blanked(body[:at]) if body[:at].strip() else body[:at]) + _masked_line(body[at:])[0]
+
+
+def _masked_line(line: str) -> tuple[str, tuple[int, int] | None]:
+    """Return *line* masked, and where a secret key that may go on below stands and its value begins."""
+    masked = _PEM_INLINE.sub(rf"\1{MASK}", line) if _PEM_BEGIN in line else line
+    if "://" in masked or "?" in masked or ".com/" in masked or ".org/" in masked:
+        masked = _URL_TOKEN.sub(_mask_url, masked)
+    masked = _BEARER.sub(rf"\1 {MASK}", masked)
+    if "<" in masked:
+        masked = _TAG.sub(_mask_tag, masked)
+    if "--" in masked:
+        masked = _OPTION.sub(lambda m: m[1] + MASK if is_secret_key(m[2]) else m[0], masked)
+    masked = _mask_named(masked)
+    key = _LINE_KEY.match(masked)
+    if key is not None and _is_secret(key[2], masked[key.end() :]):
+        original = _LINE_KEY.match(line)
+        opened = (key.start(2), original.end() if original else key.end())
+        value = masked[key.end() :]
+        if _HARMLESS.match(value) or not value.strip():
+            return masked, opened
+        return masked[: key.end()] + value[: len(value) - len(value.lstrip())] + MASK, opened
+    return _mask_pairs(masked)
+
+
+def _mask_pairs(line: str) -> tuple[str, tuple[int, int] | None]:
+    """Mask the values of secret keys anywhere in *line*."""
+    pieces, done, opened = [], 0, None
+    position = 0
+    while match := _KEY.search(line, position):
+        position = match.end()
+        key = match[1] or match[2] or match[3]
+        if not _is_secret(key, line[position : position + 300].partition(",")[0]):
+            continue
+        value = _VALUE.match(line, position)
+        if _JSON_CONSTANT.match(line, position):
+            continue
+        rest = line[position : position + 256]
+        if not rest.strip(" ,"):
+            # The value is on the lines below.
+            opened = (_indent(line), position)
+            break
+        if len(rest) < 256 and _HARMLESS.match(rest):  # noqa: PLR2004 - a bound, for time
+            break
+        pieces.append(line[done:position])
+        if value is None:
+            pieces.append(MASK)
+            opened = (_indent(line), position) if line[position : position + 1] in {"[", "{"} else None
+            done = len(line)
+            break
+        quote = value[0][0]
+        pieces.append(f"[{MASK}]" if quote == "[" else f"{quote}{MASK}{quote}")
+        done = position = value.end()
+    return "".join(pieces) + line[done:], opened
+
+
+def _is_secret(key: str, value: str) -> bool:
+    if is_secret_key(key.strip()):
+        return True
+    words = {word.lower() for word in _CAMEL.split(key[-64:])}
+    return bool(words & _WEAK_WORDS) and _WEAK_VALUE.match(value.strip()[:300]) is not None
+
+
+def _mask_named(line: str) -> str:
+    """Mask the value of ``name: API_KEY, value: …`` on one line, as environments and .NET settings write it."""
+    name = _NAMED.search(line)
+    if name is None or not is_secret_key(name[1]):
+        return line
+    value = _NAMED_VALUE.search(line, name.end())
+    return line if value is None else line[: value.end(1)] + MASK
+
+
+def _mask_tag(match: re.Match[str]) -> str:
+    if not is_secret_key(match[1]) or not match[2].strip():
+        return match[0]
+    return match[0][: match.start(2) - match.start()] + MASK
+
+
+def _mask_url(match: re.Match[str]) -> str:
+    token = match[0]
+    last = token.rfind("@")
+    if last >= 0 and "://" in token:
+        # Only up to the last "@" is there user info to look for, so no search runs to the end in vain.
+        token = _USER_INFO.sub(rf"\1{MASK}@", token[: last + 1]) + token[last + 1 :]
+    token = _KNOWN_URLS.sub(rf"\1{MASK}", token)
+    return _QUERY.sub(lambda m: m[1] + MASK if is_secret_key(m[2]) else m[0], token)
+
+
+def _mask_nested(body: str) -> str:
+    """Mask a line that belongs to the value of a secret key; a key of its own is kept."""
+    stripped = body.strip()
+    if stripped in {"]", "}", "],", "},", "[", "{"} or not stripped:
+        return body
+    key = _BLOCK_KEY.match(body)
+    if key is not None:
+        value = body[key.end(1) :]
+        return body if _HARMLESS.match(value) else key[1] + MASK
+    return _blanked(body)
+
+
+def _mask_all(line: str, keyed: bool) -> str:
+    body = line.rstrip("\r\n")
+    key = re.match(r"[\w.-]{1,100}:(?=\s|$)", body) if keyed else None
+    kept = key[0] if key else ""
+    rest = body[len(kept) :]
+    return kept + (f"{' ' if kept else ''}{MASK}" if rest.strip() else rest) + line[len(body) :]
+
+
+def _blanked(body: str) -> str:
+    return body[: len(body) - len(body.lstrip())] + MASK if body.strip() else body
+
+
+def _indent(body: str) -> int:
+    return len(body) - len(body.lstrip(" \t"))
+
+
+def _depth(text: str) -> int:
+    return sum(map(text.count, _OPENERS)) - sum(map(text.count, _CLOSERS))
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines with their ends; only a newline ends one."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
