@@ -85,8 +85,11 @@ class Listing:
 
     @property
     def head(self) -> int:
-        """Return the highest revision that any key names; 0 for an empty log."""
-        return max((0, *self.log[-1:], *(last for _, last in self.packs)))
+        """Return the highest revision that any key names; 0 for an empty log.
+
+        Snapshots count: one that is newer than the log says that the log lost its end (P8).
+        """
+        return max((0, *self.log[-1:], *self.snapshots[-1:], *(last for _, last in self.packs)))
 
     @property
     def empty(self) -> bool:

@@ -1,0 +1,339 @@
+"""Read a replica without a tree: its log, its trees, and any file at any moment.
+
+``History.open(url)`` is the public way in; the journal and the command line
+use it too.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from confstream import moments
+from confstream.clock import Clock, SystemClock
+from confstream.errors import IntegrityError, NotFoundError, UsageError
+from confstream.layout import Fork
+from confstream.log.reader import LogReader
+from confstream.moments import Pick
+from confstream.revision import OK, Authorship, Heartbeat, Verdict
+from confstream.textdiff import Side, unified
+from confstream.tree import Change, Entry, Kind, Op, Tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from confstream.codec.objects import RevisionObject
+    from confstream.log.checkout import Checkout
+    from confstream.store import Store
+
+At = int | str | datetime | None
+"""A moment as callers give it: a revision's number, what a person types, a time, or None for the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One revision as the history shows it.
+
+    *published* is false for what only the local journal holds yet: then *hash*
+    is empty and *number* is the one it will have if nobody else publishes.
+    """
+
+    number: int
+    time_ns: int
+    authorship: Authorship
+    changes: tuple[Change, ...]
+    verdict: Verdict = OK
+    hash: bytes = b""
+    epoch: int = 0
+    writer: str = ""
+    host: str = ""
+    supersedes: tuple[int, int] | None = None
+    published: bool = True
+    fork: Fork | None = None
+
+    @classmethod
+    def of(cls, made: "RevisionObject", fork: Fork | None = None) -> "LogEntry":
+        """Return the entry of a revision that the replica holds."""
+        revision = made.revision
+        return cls(
+            number=revision.number,
+            time_ns=revision.time_ns,
+            authorship=revision.authorship,
+            changes=revision.changes,
+            verdict=revision.verdict,
+            hash=made.hash,
+            epoch=revision.epoch,
+            writer=revision.writer,
+            host=revision.host,
+            supersedes=revision.supersedes,
+            fork=fork,
+        )
+
+    @property
+    def time(self) -> datetime:
+        """Return when it was made, in UTC, to the microsecond."""
+        return datetime.fromtimestamp(self.time_ns / 1e9, UTC)
+
+    def touches(self, path: str | bytes) -> bool:
+        """Return whether it changed *path* or something below it."""
+        wanted = _path(path)
+        return any(_covers(wanted, change.path) for change in self.changes)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the documented, stable form that ``log --json`` prints."""
+        made = self.authorship
+        return {
+            "revision": self.number,
+            "time": moments.format_utc(self.time_ns),
+            "author": made.author,
+            "source": made.source,
+            "message": made.message,
+            "labels": dict(made.labels),
+            "changes": [_change_json(change) for change in self.changes],
+            "verdict": {"status": self.verdict.status.value, "reasons": list(self.verdict.reasons)},
+            "hash": self.hash.hex(),
+            "epoch": self.epoch,
+            "writer": self.writer,
+            "host": self.host,
+            "supersedes": list(self.supersedes) if self.supersedes else None,
+            "published": self.published,
+            "fork": f"{self.fork.writer}-{self.fork.epoch}" if self.fork else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A revision that a moment was resolved to, and what the resolution left out.
+
+    *skipped* are newer revisions that are invalid or suspicious, newest first.
+    """
+
+    entry: LogEntry
+    meaning: str = ""
+    skipped: tuple[LogEntry, ...] = field(default=())
+
+    @property
+    def number(self) -> int:
+        """Return the revision's number."""
+        return self.entry.number
+
+
+class History:
+    """The history that one replica holds. Reads only; close it, or use it in a ``with``."""
+
+    def __init__(self, store: "Store", clock: Clock | None = None) -> None:
+        self._store = store
+        self._clock = clock or SystemClock()
+        self.reader = LogReader(store)
+
+    @classmethod
+    def open(
+        cls,
+        replica: str,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        timeout_seconds: float = 30.0,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Open the replica at the URL or path *replica*.
+
+        *storage_options* go to the backend. Nothing is requested yet: the
+        first question is, and raises ``NoReplicaError`` where there is none.
+        """
+        from confstream.store.open import open_store  # noqa: PLC0415 - imports no backend that is not used
+
+        clock = clock or SystemClock()
+        store = open_store(
+            replica, storage_options=dict(storage_options or {}), timeout_seconds=timeout_seconds, clock=clock
+        )
+        return cls(store, clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._store.close()
+
+    @property
+    def url(self) -> str:
+        """Return the replica's URL, secrets masked."""
+        return self._store.url
+
+    @property
+    def head(self) -> int:
+        """Return the number of the newest revision, 0 if there is none."""
+        return self.reader.head()
+
+    def refresh(self) -> None:
+        """See what was published since the last question."""
+        self.reader.refresh()
+
+    def log(
+        self,
+        *,
+        first: int = 1,
+        last: int | None = None,
+        path: str | bytes | None = None,
+        newest_first: bool = True,
+    ) -> Iterator[LogEntry]:
+        """Yield the revisions *first* to *last*, both included; with *path* only those that changed it or below it."""
+        wanted = None if path is None else _path(path)
+        for made in self.reader.revisions(first, last, newest_first=newest_first):
+            if wanted is None or any(_covers(wanted, change.path) for change in made.revision.changes):
+                yield LogEntry.of(made)
+
+    def forks(self) -> list[LogEntry]:
+        """Return the revisions of fenced writers that are not part of the log, by fork and number."""
+        return [LogEntry.of(made, fork) for fork in self.reader.require().forks for made in self.reader.fork(fork)]
+
+    def heartbeats(self) -> list[Heartbeat]:
+        """Return the last sign of life of every writer, newest first."""
+        return self.reader.heartbeats()
+
+    def resolve(self, at: At = None, *, default: str = "latest") -> Target:
+        """Return the revision that *at* means.
+
+        A number, ``latest``, ``latest-good``, ``-3``, a tag, or a time: then
+        the last revision at or before it. Raise ``UsageError`` for what cannot
+        be meant, ``NotFoundError`` for what the history does not have.
+        """
+        if isinstance(at, datetime):
+            if at.tzinfo is None:
+                raise UsageError(f"the time {at.isoformat()} has no zone; give it one, such as UTC")
+            time_ns = int(at.timestamp()) * 10**9 + at.microsecond * 1000
+            return self._at_time(time_ns, f"the last revision until {moments.format_utc(time_ns)}")
+        if isinstance(at, int):
+            at = str(at)
+        text = default if at is None else at
+        try:
+            spec = moments.parse_revision(text)
+        except UsageError:
+            return self.at_time(text)
+        if spec.pick is not Pick.TAG or spec.tag in self.reader.require().tags:
+            return self.revision(spec)
+        try:
+            return self.at_time(text)
+        except UsageError:
+            # What begins like a time and is none was not meant as the name of a tag.
+            if text[:1].isdigit():
+                raise
+            return self.revision(spec)
+
+    def at_time(self, text: str) -> Target:
+        """Return the last revision at or before the time that *text* means."""
+        bound = moments.parse_time(text, self._clock.now_ns())
+        return self._at_time(bound.time_ns, bound.describe())
+
+    def revision(self, spec: moments.RevisionSpec) -> Target:
+        """Return the revision that *spec* names."""
+        head = self.reader.head()
+        if spec.pick is Pick.TAG:
+            tag = self.reader.tag(spec.tag)
+            made = self.reader.revision(tag.number)
+            if made.hash != tag.revision_hash:
+                raise IntegrityError(f"tag {spec.tag} names another revision {tag.number} than the log has; run verify")
+            return Target(LogEntry.of(made), f"tag {spec.tag}")
+        if head == 0:
+            raise NotFoundError(f"{self.url} has no revision yet")
+        if spec.pick is Pick.LATEST_GOOD:
+            number, skipped = self.reader.newest_good()
+            if number == 0:
+                raise NotFoundError(
+                    f"{self.url} has no revision without a doubt about it; name one of 1 to {head}, or latest, with --revision"
+                )
+            return Target(LogEntry.of(self.reader.revision(number)), str(spec), tuple(map(LogEntry.of, skipped)))
+        if spec.pick is Pick.BACK and spec.number >= head:
+            raise NotFoundError(f"there are only {head} revisions, so none is {spec.number} before the newest")
+        number = head - spec.number if spec.pick is Pick.BACK else spec.number if spec.pick is Pick.NUMBER else head
+        return Target(LogEntry.of(self.reader.revision(number)), str(spec))
+
+    def tree(self, at: At = None) -> Tree:
+        """Return the tree at *at*, without contents."""
+        return self.reader.checkout(self.resolve(at).number, index_only=True).tree
+
+    def checkout(self, at: At = None, wanted: Callable[[bytes], bool] | None = None) -> "Checkout":
+        """Return the tree at *at* with the contents of the paths that *wanted* accepts; close it afterwards."""
+        return self.reader.checkout(self.resolve(at).number, wanted)
+
+    def read(self, path: str | bytes, at: At = None) -> bytes:
+        """Return the content of the file *path* at *at*; ``NotFoundError`` if there was none."""
+        target, wanted = self.resolve(at), _path(path)
+        found = self.reader.checkout(target.number, lambda candidate: candidate == wanted)
+        try:
+            entry = found.tree.get(wanted)
+            if entry is None:
+                raise NotFoundError(f"revision {target.number} has no {_shown(wanted)}{_similar(wanted, found.tree)}")
+            if entry.kind is Kind.DIRECTORY:
+                raise NotFoundError(f"{_shown(wanted)} is a directory in revision {target.number}; name a file in it")
+            return entry.target if entry.kind is Kind.SYMLINK else found.content(entry.hash)
+        finally:
+            found.close()
+
+    def diff(self, old: At, new: At = None, path: str | bytes | None = None, *, mask: bool = True) -> Iterator[str]:
+        """Yield one unified diff for each file that differs between two moments, secrets masked unless *mask* is off."""
+        wanted = None if path is None else _path(path)
+        before, after = (self.checkout(at, lambda one: wanted is None or _covers(wanted, one)) for at in (old, new))
+        try:
+            yield from tree_diff(before, after, lambda one: wanted is None or _covers(wanted, one), mask=mask)
+        finally:
+            before.close()
+            after.close()
+
+    def _at_time(self, time_ns: int, meaning: str) -> Target:
+        number = self.reader.at_time(time_ns)
+        return Target(LogEntry.of(self.reader.revision(number)), meaning)
+
+
+def tree_diff(
+    before: "Checkout", after: "Checkout", wanted: Callable[[bytes], bool] = lambda _path: True, *, mask: bool = True
+) -> Iterator[str]:
+    """Yield one unified diff for each path on which two checkouts differ."""
+    for path in sorted(before.tree.keys() | after.tree.keys()):
+        old, new = before.tree.get(path), after.tree.get(path)
+        same = old is not None and new is not None and old.matches(new)
+        if same or not wanted(path) or {entry.kind for entry in (old, new) if entry} == {Kind.DIRECTORY}:
+            continue
+        text = unified(path, _side(old, before), _side(new, after), mask=mask)
+        if text:
+            yield text
+
+
+def _side(entry: Entry | None, where: "Checkout") -> Side | None:
+    if entry is None or entry.kind is Kind.DIRECTORY:
+        return None
+    content = entry.target if entry.kind is Kind.SYMLINK else where.content(entry.hash)
+    return Side(content, entry.mode, entry.kind)
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    row: dict[str, Any] = {"op": change.op.value, "path": _shown(change.path)}
+    if change.op is Op.PUT and change.entry is not None:
+        row |= {"kind": change.entry.kind.value, "mode": f"{change.entry.mode:04o}", "size": change.entry.size}
+    elif change.meta is not None:
+        row |= {"mode": f"{change.meta.mode:04o}", "uid": change.meta.uid, "gid": change.meta.gid}
+    return row
+
+
+def _path(path: "str | bytes | Path") -> bytes:
+    import os  # noqa: PLC0415 - names, not files
+
+    return os.fsencode(path).strip(b"/")
+
+
+def _covers(wanted: bytes, path: bytes) -> bool:
+    return path == wanted or path.startswith(wanted + b"/") or not wanted
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _similar(path: bytes, among: Iterable[bytes]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a mistyped path
+
+    near = get_close_matches(_shown(path), [_shown(one) for one in among], 1)
+    return f"; is {near[0]} meant?" if near else ""

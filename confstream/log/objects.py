@@ -1,0 +1,74 @@
+"""Fetch one object of history, decode it, and check that it is what its key says.
+
+An object that was renamed to another slot is damage, however sound it is (P9).
+"""
+
+from confstream import layout
+from confstream.codec.envelope import HEADER_SIZE, ObjectKind, read_header
+from confstream.codec.objects import (
+    Pack,
+    RevisionObject,
+    SnapshotObject,
+    decode_blob,
+    decode_pack,
+    decode_pack_index,
+    decode_revision,
+    decode_snapshot,
+    decode_snapshot_index,
+)
+from confstream.errors import IntegrityError, ObjectMissingError
+from confstream.layout import Fork
+from confstream.store import Store
+
+_INDEX_GUESS = 1 << 15
+"""How much of a pack or snapshot to ask for at first when only its index is wanted."""
+
+
+def get_revision(store: Store, number: int, fork: Fork | None = None) -> RevisionObject:
+    """Return revision *number* of the log, or of *fork*; ``ObjectMissingError`` if its slot is empty."""
+    key = (fork.prefix if fork else "") + layout.log_key(number)
+    found = decode_revision(store.get(key), key)
+    if found.revision.number != number:
+        raise IntegrityError(f"{key}: holds revision {found.revision.number}, expected {number}")
+    return found
+
+
+def get_pack(store: Store, first: int, last: int, *, index_only: bool = False) -> Pack:
+    """Return the pack of revisions *first* to *last*."""
+    key = layout.pack_key(first, last)
+    if index_only:
+        found = decode_pack_index(_index(store, key, ObjectKind.PACK), key)
+    else:
+        found = decode_pack(store.get(key), key)
+    if (found.first, found.last) != (first, last):
+        raise IntegrityError(f"{key}: holds revisions {found.first} to {found.last}, expected {first} to {last}")
+    return found
+
+
+def get_snapshot(store: Store, number: int, *, index_only: bool = False) -> SnapshotObject:
+    """Return the snapshot of revision *number*."""
+    key = layout.snapshot_key(number)
+    if index_only:
+        found = decode_snapshot_index(_index(store, key, ObjectKind.SNAPSHOT), key)
+    else:
+        found = decode_snapshot(store.get(key), key)
+    if found.snapshot.position.number != number:
+        raise IntegrityError(f"{key}: holds the snapshot of revision {found.snapshot.position.number}")
+    return found
+
+
+def get_blob(store: Store, digest: bytes) -> bytes:
+    """Return the content that is a blob of its own; ``IntegrityError`` if it is not there."""
+    key = layout.blob_key(digest)
+    try:
+        return decode_blob(store.get(key), key, digest)
+    except ObjectMissingError as error:
+        raise IntegrityError(f"{key}: is nowhere on the replica, and a revision refers to it") from error
+
+
+def _index(store: Store, key: str, kind: ObjectKind) -> bytes:
+    head = store.get(key, 0, _INDEX_GUESS)
+    end = read_header(head, kind, key).contents_offset
+    if HEADER_SIZE <= len(head) < end:
+        head += store.get(key, len(head), end - len(head))
+    return head
