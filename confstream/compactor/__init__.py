@@ -1,0 +1,138 @@
+"""Pack old revisions into few objects, and delete what the packs cover.
+
+Packing concatenates and never squashes: every revision stays restorable (P5).
+Killed anywhere, the replica is whole and the next run completes the work.
+"""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from confstream import layout
+from confstream.clock import Clock
+from confstream.compactor.packing import WORKERS, check_snapshot, pack_range, read_pack, snapshot_at
+from confstream.compactor.planning import (
+    MINIMUM,
+    PACK_SIZE,
+    TAIL,
+    CompactPlan,
+    Deletion,
+    needed,
+    plan_compaction,
+    witness_ns,
+)
+from confstream.errors import IntegrityError, ObjectMissingError
+from confstream.log.publisher import GRACE_SECONDS
+from confstream.log.reader import LogReader
+from confstream.store import Store
+
+__all__ = [
+    "MINIMUM",
+    "PACK_SIZE",
+    "TAIL",
+    "CompactPlan",
+    "CompactReport",
+    "Deletion",
+    "compact",
+    "needed",
+    "plan_compaction",
+    "snapshot_at",
+]
+
+logger = logging.getLogger("confstream.compactor")
+
+_DELETE_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """What a compaction did; with *dry_run*, what it would have done.
+
+    *strays* are objects inside of packs that are damaged or hold another
+    revision than the pack: they are never deleted, and ``verify`` explains them.
+    """
+
+    plan: CompactPlan
+    packs: tuple[tuple[int, int], ...] = ()
+    deleted: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    dry_run: bool = False
+
+    def __str__(self) -> str:
+        """Return it for a person to read."""
+        if self.dry_run:
+            return str(self.plan)
+        count = sum(last - first + 1 for first, last in self.packs)
+        text = f"{count} revisions packed into {len(self.packs)} objects, {len(self.deleted)} objects deleted"
+        if self.plan.waiting:
+            text += f", {self.plan.waiting} wait for the grace period"
+        if self.strays:
+            text += f"; strays, run verify: {', '.join(self.strays)}"
+        return text
+
+
+def compact(
+    store: Store,
+    clock: Clock,
+    *,
+    pack_size: int = PACK_SIZE,
+    minimum: int = MINIMUM,
+    tail: int = TAIL,
+    grace_seconds: float = GRACE_SECONDS,
+    dry_run: bool = False,
+) -> CompactReport:
+    """Pack all but the newest *tail* revisions, *pack_size* together, and delete what older packs cover.
+
+    Nothing is packed for fewer than *minimum*. Several packers and writers may
+    work at the same time. *grace_seconds* is the one of the writers; 0 says
+    that there is no other writer. Raise ``IntegrityError`` if an object that
+    would be packed, or a pack that would be relied upon, is damaged: then
+    nothing that it covers was deleted.
+    """
+    reader = LogReader(store)
+    seen_ns = witness_ns(reader, reader.require())
+    todo = plan_compaction(
+        reader, clock.now_ns(), seen_ns, pack_size=pack_size, minimum=minimum, tail=tail, grace_seconds=grace_seconds
+    )
+    if dry_run:
+        return CompactReport(todo, dry_run=True)
+    created_ns = max(clock.now_ns(), seen_ns)
+    packs = [made for first, last in todo.packs for made in pack_range(reader, first, last, pack_size, created_ns)]
+    for number in todo.snapshots:
+        snapshot_at(reader, store, number)
+    deleted: list[str] = []
+    strays: list[str] = []
+    for deletion in todo.deletions:
+        gone, found = _delete(reader, deletion)
+        deleted += gone
+        strays += found
+    report = CompactReport(todo, tuple(packs), tuple(deleted), tuple(strays))
+    for key in strays:
+        logger.error("%s: %s is not what the pack around it holds; it was kept, run verify", store.url, key)
+    return report
+
+
+def _delete(reader: LogReader, deletion: Deletion) -> tuple[list[str], list[str]]:
+    """Delete what *deletion* names; return the keys that went, and those of strays that stayed."""
+    pack = read_pack(reader.store, deletion.first, deletion.last)
+    end = pack.revisions[-1]
+    check_snapshot(reader.store, end.position, end.revision.tree_hash)
+    hashes = {made.revision.number: made.hash for made in pack.revisions}
+
+    def is_covered(number: int) -> bool:
+        try:
+            return reader.log_object(number).hash == hashes[number]
+        except ObjectMissingError:
+            return True
+        except IntegrityError:
+            return False
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        covered = dict(zip(deletion.log, pool.map(is_covered, deletion.log), strict=True))
+    strays = [layout.log_key(number) for number, is_so in covered.items() if not is_so]
+    kept = set(strays)
+    gone = [key for key in deletion.keys if key not in kept]
+    # I4: pack and snapshot are durable, and were just read whole.
+    for start in range(0, len(gone), _DELETE_BATCH):
+        reader.store.delete(gone[start : start + _DELETE_BATCH])
+    return gone, strays

@@ -1,0 +1,367 @@
+import pytest
+
+from confstream import layout
+from confstream.codec.notes import encode_heartbeat
+from confstream.codec.objects import decode_pack
+from confstream.compactor import CompactPlan, CompactReport, compact, needed, packing, snapshot_at
+from confstream.errors import IntegrityError, UnavailableError
+from confstream.layout import Listing, heartbeat_key, log_key, pack_key, snapshot_key
+from confstream.log.publisher import GRACE_SECONDS
+from confstream.log.reader import LogReader
+from confstream.revision import Heartbeat
+from confstream.store import Store
+from confstream.store.memory import MemoryStore
+from confstream.testing import FaultyStore, ManualClock, delay_put, fail_on
+from confstream.verifier import Flaw, verify
+from tests.logs import DAY, Scribe, grow, read_all
+
+COUNT = 34
+
+
+def pack(store: Store, clock: ManualClock, *, grace_seconds: float = GRACE_SECONDS) -> CompactReport:
+    """Compact *store* in packs of ten, with a tail of four."""
+    return compact(store, clock, pack_size=10, minimum=5, tail=4, grace_seconds=grace_seconds)
+
+
+def later(store: Store, clock: ManualClock, seconds: float = 2 * DAY) -> None:
+    """Let time pass, as a living writer witnesses it."""
+    clock.advance(seconds)
+    beat = Heartbeat(
+        "w9", "h", 1, 1, LogReader(store).checkout(1).tree.digest, clock.now_ns(), 300.0, 0.0, "1", released=False
+    )
+    store.replace(heartbeat_key("w9"), encode_heartbeat(beat))
+
+
+def listing_of(store: MemoryStore) -> Listing:
+    """Return what lies on *store*."""
+    return layout.parse(store.objects)
+
+
+def history(store: Store) -> list[dict[str, bytes]]:
+    """Return all files at every revision."""
+    return [read_all(store, number) for number in range(1, COUNT + 1)]
+
+
+def test_p5_every_revision_is_the_same_after_packing_and_after_deleting() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock, snapshot_every=7)
+    before = history(store)
+
+    first = pack(store, clock)
+    assert first.packs == ((1, 10), (11, 20), (21, 30))
+    assert history(store) == before
+    later(store, clock)
+    second = pack(store, clock)
+
+    assert len(second.deleted) == 30 + 4
+    assert listing_of(store).log == (31, 32, 33, 34)
+    assert listing_of(store).snapshots == (10, 20, 30)
+    assert history(store) == before
+    assert verify(store).problems == ()
+
+
+def test_packing_again_changes_nothing() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock)
+    pack(store, clock)
+    later(store, clock)
+    pack(store, clock)
+    once = store.objects
+
+    report = pack(store, clock)
+
+    assert (report.packs, report.deleted, str(report.plan)) == ((), (), "nothing to do")
+    assert store.objects == once
+
+
+def test_a_dry_run_writes_nothing_and_says_what_would_be_done() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock)
+    before = store.objects
+
+    report = compact(store, clock, pack_size=10, minimum=5, tail=4, dry_run=True)
+
+    assert store.objects == before
+    assert str(report) == "pack revisions 1 to 10\npack revisions 11 to 20\npack revisions 21 to 30"
+    assert report.plan == CompactPlan(packs=((1, 10), (11, 20), (21, 30)))
+
+
+def test_too_few_revisions_are_left_alone() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, 8, clock)
+
+    assert pack(store, clock).packs == ()
+    assert compact(store, clock).packs == ()
+
+
+@pytest.mark.parametrize(("log", "head", "expected"), [(1049, None, False), (1050, None, True), (10, 1050, True)])
+def test_a_writer_knows_from_a_listing_whether_packing_is_worth_it(log: int, head: int | None, expected: bool) -> None:
+    assert needed(Listing(log=tuple(range(1, log + 1))), head=head) is expected
+
+
+def test_nothing_is_deleted_within_the_grace_period() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock)
+    pack(store, clock)
+    later(store, clock, GRACE_SECONDS - 1)
+
+    report = pack(store, clock)
+
+    assert report.deleted == ()
+    assert report.plan.waiting == 30
+    assert len(listing_of(store).log) == COUNT
+
+
+def test_p5_a_clock_that_jumps_ahead_deletes_nothing() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock)
+    pack(store, clock)
+    clock.jump(400 * DAY)
+
+    assert pack(store, clock).deleted == ()
+
+
+def test_p5_a_clock_that_was_behind_when_it_packed_deletes_nothing_once_it_is_right() -> None:
+    store, clock, behind = MemoryStore(), ManualClock(), ManualClock()
+    behind.jump(-30 * DAY)
+    grow(store, COUNT, behind)
+    later(store, clock, 0.0)
+    pack(store, behind)
+    behind.jump(30 * DAY)
+    later(store, clock, 60.0)
+
+    assert pack(store, behind).deleted == ()
+
+
+def test_p5_a_clock_that_jumps_back_deletes_nothing_early() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock)
+    pack(store, clock)
+    clock.jump(-10 * DAY)
+    later(store, clock, 2 * DAY)
+
+    assert pack(store, clock).deleted == ()
+
+
+def test_young_revisions_under_an_old_pack_wait() -> None:
+    store, clock, ahead = MemoryStore(), ManualClock(), ManualClock()
+    ahead.jump(10 * DAY)
+    grow(store, COUNT, ahead)
+    pack(store, clock)
+    later(store, clock, 5 * DAY)
+
+    assert pack(store, clock).deleted == ()
+
+
+def _run(store: MemoryStore, clock: ManualClock, fatal: int, *, after: bool) -> bool:
+    """Compact until store call number *fatal* fails; return whether it got there."""
+    calls = [0]
+
+    def strike(_operation: str, _key: str) -> None:
+        calls[0] += 1
+        if calls[0] >= fatal:
+            raise UnavailableError("killed")
+
+    name = store.url.removeprefix("memory://")
+    doomed = MemoryStore(name, after=strike) if after else MemoryStore(name, before=strike)
+    try:
+        pack(doomed, clock)
+    except UnavailableError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+def test_p5_killed_at_any_call_the_replica_is_whole_and_the_next_run_completes(deleting: bool, after: bool) -> None:
+    for fatal in range(1, 400):
+        clock, name = ManualClock(), f"killed-{deleting}-{after}-{fatal}"
+        store = MemoryStore(name)
+        grow(store, 18, clock, snapshot_every=6)
+        if deleting:
+            pack(store, clock)
+            later(store, clock)
+
+        struck = _run(store, clock, fatal, after=after)
+
+        assert verify(store).restorable == ((1, 18),)
+        pack(store, clock)
+        assert (5 not in listing_of(store).log) is deleting
+        report = verify(store)
+        assert report.ok, str(report)
+        assert report.restorable == ((1, 18),)
+        if not struck:
+            assert fatal > 15
+            return
+    pytest.fail("it never ran through")
+
+
+def test_another_packer_with_the_same_ranges_does_no_harm() -> None:
+    store, clock = MemoryStore("raced"), ManualClock()
+    grow(store, COUNT, clock)
+    raced: list[str] = []
+
+    def race(operation: str, key: str) -> None:
+        if operation == "put" and key == pack_key(1, 10) and not raced:
+            raced.append(key)
+            pack(MemoryStore("raced"), clock)
+
+    report = pack(MemoryStore("raced", before=race), clock)
+
+    assert raced
+    assert report.packs == ((1, 10), (11, 20), (21, 30))
+    assert verify(store).ok
+
+
+def test_p5_overlapping_packs_are_both_right_and_a_snapshot_between_is_enough() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    scribe = Scribe(store, clock)
+    for number in range(1, COUNT + 1):
+        # A content that leaves and comes back must be found, wherever a reader begins.
+        files = {"a.yml": b"always: %d\n" % number}
+        scribe.write(files | ({"b.yml": b"now and then\n" * 9} if number % 6 in {1, 2, 5} else {}))
+        if number in {9, 15}:
+            scribe.snapshot()
+    before = history(store)
+    reader = LogReader(store)
+    list(packing.pack_range(reader, 1, 12, 12, 1))
+    list(packing.pack_range(reader, 8, 20, 13, 1))
+    store.delete([log_key(number) for number in range(1, 21)])
+    assert verify(store).ok
+    for kept in ({9}, {12}, {15}, {20}, {9, 15}, set[int]()):
+        copy = MemoryStore()
+        for key, body in store.objects.items():
+            if not key.startswith("snapshot/") or int(key.removeprefix("snapshot/")) in kept:
+                copy.put(key, body)
+
+        assert history(copy) == before
+
+
+def test_a_content_that_a_pack_has_already_is_not_stored_again() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    scribe = Scribe(store, clock)
+    for number in range(1, 15):
+        scribe.write({"a.yml": b"one\n" if number % 2 else b"two\n"})
+    pack(store, clock)
+
+    body = store.objects[pack_key(1, 10)]
+    assert sum(1 for _ in decode_pack(body, "k").read("k")) == 2
+
+
+def test_large_contents_stay_blobs() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    scribe = Scribe(store, clock)
+    scribe.write({"large.bin": b"large" * (1 << 18)})
+    for number in range(14):
+        scribe.write(scribe.files | {"a.yml": b"%d\n" % number})
+    pack(store, clock)
+    later(store, clock)
+    pack(store, clock)
+
+    assert len(store.objects[pack_key(1, 10)]) < 10_000
+    assert read_all(store, 5)["large.bin"] == b"large" * (1 << 18)
+    assert verify(store).ok
+
+
+def test_p14_a_pack_ends_early_rather_than_outgrow_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, clock = MemoryStore(), ManualClock()
+    scribe = Scribe(store, clock)
+    for number in range(1, COUNT + 1):
+        scribe.write({"a.yml": b"%03d\n" % number * 100})
+    before = history(store)
+    monkeypatch.setattr(packing, "PACK_CONTENTS_SIZE_MAX", 1600)
+
+    report = pack(store, clock)
+
+    assert report.packs[:3] == ((1, 4), (5, 8), (9, 10))
+    assert history(store) == before
+
+
+def test_p14_a_pack_of_long_records_ends_early_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, 10, clock)
+    monkeypatch.setattr(packing, "PACK_RECORDS_SIZE_MAX", 1)
+
+    assert pack(store, clock).packs == tuple((number, number) for number in range(1, 7))
+
+
+def test_a_stray_inside_a_pack_is_kept_and_reported() -> None:
+    store, other, clock = MemoryStore(), MemoryStore(), ManualClock()
+    grow(store, COUNT, clock)
+    grow(other, 4, clock).write(stray_yml=b"mine\n")
+    pack(store, clock)
+    later(store, clock)
+    store.delete([log_key(5), log_key(6)])
+    store.put(log_key(5), other.objects[log_key(5)])
+    store.put(log_key(6), b"damaged")
+
+    report = pack(store, clock)
+
+    assert report.strays == (log_key(5), log_key(6))
+    assert listing_of(store).log[:3] == (5, 6, 31)
+    assert {problem.flaw for problem in verify(store).problems} == {Flaw.STRAY, Flaw.DAMAGED}
+
+
+@pytest.mark.parametrize("spoiled", [pack_key(1, 10), snapshot_key(10)])
+def test_p9_nothing_is_deleted_under_a_pack_or_snapshot_that_cannot_be_read(spoiled: str) -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock)
+    pack(store, clock)
+    later(store, clock)
+    body = bytearray(store.objects[spoiled])
+    body[-40] ^= 1
+    store.replace(spoiled, bytes(body))
+
+    with pytest.raises(IntegrityError, match=spoiled):
+        pack(store, clock)
+
+    assert listing_of(store).log == tuple(range(1, COUNT + 1))
+    assert history(store)[4] == read_all(store, 5)
+
+
+def test_a_missing_snapshot_at_the_end_of_a_pack_is_made_again_before_anything_goes() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock)
+    pack(store, clock)
+    later(store, clock)
+    store.delete([snapshot_key(20)])
+
+    report = pack(store, clock)
+
+    assert report.plan.snapshots == (20,)
+    assert len(report.deleted) == 30
+    assert verify(store).ok
+
+
+def test_p9_a_damaged_revision_is_not_packed() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock)
+    store.replace(log_key(13), store.objects[log_key(12)])
+
+    with pytest.raises(IntegrityError, match=log_key(13)):
+        pack(store, clock)
+
+    assert listing_of(store).packs == ((1, 10),)
+
+
+@pytest.mark.parametrize("fault", [fail_on("put", prefix="pack/", after_apply=True), delay_put(prefix="pack/")])
+def test_p4_a_put_of_unknown_outcome_is_repeated_until_it_is_known(fault: object) -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock)
+    faulty = FaultyStore(store, [fault])  # type: ignore[list-item]
+
+    assert pack(faulty, clock).packs == ((1, 10), (11, 20), (21, 30))
+    assert verify(store).ok
+
+
+def test_a_snapshot_can_be_made_of_any_revision() -> None:
+    store = MemoryStore()
+    grow(store, 12)
+    reader = LogReader(store)
+
+    assert snapshot_at(reader, store, 7)
+    assert not snapshot_at(reader, store, 7)
+
+    assert verify(store).ok
+    reader.refresh()
+    assert reader.snapshot_object(7).snapshot.tree == reader.checkout(7).tree
