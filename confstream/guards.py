@@ -11,6 +11,9 @@ from confstream.tree import Entry, Kind
 GUTTED_FILES_MIN = 4
 """Below this many files, losing most of them is an ordinary edit."""
 
+SHRUNKEN_BYTES_MIN = 1024
+"""Below this size, losing half of a file is an ordinary edit; a full disk cuts at multiples of 4096."""
+
 REASONS_MAX = 20
 """A verdict is for a person to read; what is more is counted."""
 
@@ -34,6 +37,20 @@ def held_back(old: Mapping[bytes, Entry], new: Mapping[bytes, Entry]) -> str:
     return ""
 
 
+def gone(old: Mapping[bytes, Entry], new: Mapping[bytes, Entry]) -> int:
+    """Return how many files *new* lacks, if that is more than half of *old*; else 0."""
+    before, after = _files(old), _files(new)
+    # What moved is not gone: its content is still there, under another name.
+    kept = {new[path].hash for path in after}
+    lost = sum(old[path].hash not in kept for path in before - after)
+    return lost if len(before) >= GUTTED_FILES_MIN and lost * 2 > len(before) else 0
+
+
+def count(tree: Mapping[bytes, Entry]) -> int:
+    """Return how many files and links *tree* has."""
+    return len(_files(tree))
+
+
 def judge(
     old: Mapping[bytes, Entry],
     new: Mapping[bytes, Entry],
@@ -48,16 +65,24 @@ def judge(
     """
     reasons = []
     before, after = _files(old), _files(new)
-    # What moved is not gone: its content is still there, under another name.
-    kept = {new[path].hash for path in after}
-    gone = sum(old[path].hash not in kept for path in before - after)
-    if len(before) >= GUTTED_FILES_MIN and gone * 2 > len(before):
-        reasons.append(f"{gone} of {len(before)} files are gone")
+    if lost := gone(old, new):
+        reasons.append(f"{lost} of {len(before)} files are gone")
     reasons += [f"{_shown(path)} became blank" for path in sorted(blank) if path in before and old[path].size]
+    reasons += [
+        f"{_shown(path)} shrank from {old[path].size} to {new[path].size} bytes"
+        for path in sorted(path for path in before & after if _is_shrunken(old[path], new[path]))
+        if path not in blank
+    ]
     reasons += [f"{_shown(path)} was captured while it was being written" for path in sorted(unsettled)]
     if len(reasons) > REASONS_MAX:
         reasons = [*reasons[:REASONS_MAX], f"and {len(reasons) - REASONS_MAX} more"]
     return Verdict(Status.SUSPICIOUS, tuple(reasons)) if reasons else OK
+
+
+def _is_shrunken(old: Entry, new: Entry) -> bool:
+    # The truth about a symlink is its target: its size says nothing.
+    small = old.size >= SHRUNKEN_BYTES_MIN and new.size * 2 < old.size
+    return small and old.kind is Kind.FILE and new.kind is Kind.FILE
 
 
 def _files(tree: Mapping[bytes, Entry]) -> set[bytes]:
