@@ -1,0 +1,216 @@
+"""``confstream.yml`` as values: strict (P13), with ``${VARIABLE}`` from a mapping that the caller gives.
+
+Pure. Everything is declared once, in ``_KEYS``: reader, text form and the JSON
+Schema for editors follow from it. What no code honours is no key. Errors and
+text forms repeat no value that came from a variable or may be secret (P12).
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from confstream.errors import UsageError
+from confstream.selection import Selection
+from confstream.settings_document import Node, read, unknown
+from confstream.settings_kinds import AUTO, BOOLEAN, OPTIONS, PATHS, PATTERNS, PROFILE, TEXT, Kind, duration, flow
+
+FILE = "confstream.yml"
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Stream:
+    """One directory and its replica; None is what the file leaves to the command's own default. Times in seconds.
+
+    *guard* replaces the profile's guards. *storage_options* go to the backend.
+    Texts are as on the command line: a relative path begins where the program runs.
+    """
+
+    name: str
+    tree: str
+    replica: str
+    profile: str = AUTO
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    guard: tuple[str, ...] | None = None
+    settle_seconds: float | None = None
+    heartbeat_seconds: float | None = None
+    scan_seconds: float | None = None
+    shutdown_seconds: float | None = None
+    timeout_seconds: float | None = None
+    state_dir: str | None = None
+    unsafe_single_writer: bool | None = None
+    storage_options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    _shown: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what would track nothing."""
+        Selection(self.include, self.exclude, "none")
+
+    def __repr__(self) -> str:
+        # P12: a variable may put a secret anywhere; only show() knows.
+        return f"<Stream {self.name}>"
+
+    def options(self) -> dict[str, Any]:
+        """Return what the file sets of ``ReplicateOptions``, by the names of its fields; *state_dir* is a text."""
+        return {key.field: value for key in _KEYS if key.option and (value := getattr(self, key.field)) is not None}
+
+    def show(self) -> str:
+        """Return the stream as the file has it, the values in force in the place of variables, secrets masked."""
+        lines = [f"  {self.name}:"]
+        for key in _KEYS:
+            value = getattr(self, key.field)
+            if value is None or (not value and key.field not in {"guard", *self.options()}):
+                continue
+            shown = self._shown[key.name] if key.name in self._shown else key.kind.show(value)
+            lines.append(f"    {key.name}: {flow(shown)}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a configuration file says; *source* is what messages call it."""
+
+    streams: Mapping[str, Stream]
+    source: str = FILE
+
+    def stream(self, name: str | None = None) -> Stream:
+        """Return the stream *name*, or the only one there is; ``UsageError`` otherwise."""
+        if name is None:
+            if len(self.streams) != 1:
+                raise UsageError(f"{self.source} has several streams; name one of {', '.join(self.streams)}")
+            return next(iter(self.streams.values()))
+        if name not in self.streams:
+            raise UsageError(f"{self.source}: {unknown('stream', name, self.streams)}")
+        return self.streams[name]
+
+    def show(self) -> str:
+        """Return the effective settings as they are printed at start, secrets masked (P12, P13).
+
+        Without variables and secrets, ``parse`` reads the same settings from it.
+        """
+        return "\n".join(["streams:", *(stream.show() for stream in self.streams.values()), ""])
+
+
+def parse(text: str, environ: Mapping[str, str], source: str = FILE) -> Settings:
+    """Return what *text*, the content of the file *source*, says, with the variables of *environ*.
+
+    Raise ``UsageError`` that names line and column for an unknown or repeated
+    key, a value that cannot be meant, or a variable that is not set.
+    """
+    document = read(text, source)
+    found = document.mapping(("streams",), ("streams",))["streams"]
+    streams = {}
+    for name, node in found.mapping().items():
+        if not _NAME.fullmatch(name):
+            found.keys[name].fail(
+                "a stream's name has small letters, digits, '.', '_', '-', at most 63, a letter first"
+            )
+        streams[name] = _stream(name, node, environ)
+    if not streams:
+        found.fail("has no stream; name at least one")
+    _refuse_twins(streams, found)
+    return Settings(MappingProxyType(streams), source)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the file, for editors; made of the same declaration that ``parse`` follows."""
+    keys = {key.name: {"description": key.description, **key.kind.schema} for key in _KEYS}
+    required = [key.name for key in _KEYS if key.required]
+    stream = {"type": "object", "additionalProperties": False, "required": required, "properties": keys}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "confstream settings",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["streams"],
+        "properties": {
+            "streams": {
+                "description": "What is protected, by a name of its own.",
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": {"pattern": f"^{_NAME.pattern}$"},
+                "additionalProperties": stream,
+            }
+        },
+    }
+
+
+def check_environment(
+    environ: Iterable[str],
+    known: Collection[str],
+    prefix: str = "CONFSTREAM_",
+    ignore: Callable[[str], bool] = lambda _name: False,
+) -> None:
+    """Raise ``UsageError`` if a variable's name begins with *prefix* and is not *known*; it names the nearest (P13).
+
+    *ignore* tells the names that nobody chose, as Kubernetes sets them.
+    """
+    for name in sorted(environ):
+        if name.startswith(prefix) and name not in known and not ignore(name):
+            near = difflib.get_close_matches(name, known, 1, 0)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(f"unknown variable {name}; {meant}Correct its name, or unset it")
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A key of a stream, and the field that it becomes; *option* if ``ReplicateOptions`` has that field, too."""
+
+    name: str
+    field: str
+    kind: Kind
+    description: str
+    required: bool = False
+    option: bool = False
+
+
+_KEYS = (
+    _Key("tree", "tree", TEXT, "The directory to protect.", required=True),
+    _Key("replica", "replica", TEXT, "A URL such as s3://bucket/prefix, or a directory.", required=True),
+    _Key("profile", "profile", PROFILE, "Built-in rules for an application; auto recognises it, none tracks all."),
+    _Key("include", "include", PATTERNS, "Track only these, as .gitignore names files."),
+    _Key("exclude", "exclude", PATTERNS, "Do not track these; a pattern that begins with ! takes back."),
+    _Key("guard", "guard", PATHS, "Files without which the configuration is missing, instead of the profile's."),
+    _Key("settle", "settle_seconds", duration(0.02), "How long a file must be unchanged, as in 2s.", option=True),
+    _Key("heartbeat", "heartbeat_seconds", duration(0), "How often to prove being alive; 0 is never.", option=True),
+    _Key("scan_interval", "scan_seconds", duration(0.001), "How often to compare the whole directory.", option=True),
+    _Key("shutdown_timeout", "shutdown_seconds", duration(0), "How long the end may take.", option=True),
+    _Key("timeout", "timeout_seconds", duration(0.001), "How long a request may take.", option=True),
+    _Key("state_dir", "state_dir", TEXT, "Where the journal lives, if not in .confstream/.", option=True),
+    _Key(
+        "unsafe_single_writer",
+        "unsafe_single_writer",
+        BOOLEAN,
+        "Use a backend that cannot create exclusively, and see to it that there is one writer.",
+        option=True,
+    ),
+    _Key("storage_options", "storage_options", OPTIONS, "Options for the backend; credentials rather from AWS_*."),
+)
+
+
+def _stream(name: str, node: Node, environ: Mapping[str, str]) -> Stream:
+    given = node.mapping([key.name for key in _KEYS], [key.name for key in _KEYS if key.required])
+    found = [(key, key.kind.read(given[key.name], environ)) for key in _KEYS if key.name in given]
+    shown = MappingProxyType({key.name: each.shown for key, each in found})
+    try:
+        return Stream(name, **{key.field: each.value for key, each in found}, _shown=shown)
+    except UsageError as error:
+        raise UsageError(f"{node.place}: {error}") from error
+
+
+def _refuse_twins(streams: Mapping[str, Stream], node: Node) -> None:
+    """Refuse two streams that would fence one another, or lock one another out."""
+    for attribute in ("tree", "replica"):
+        seen: dict[str, str] = {}
+        for name, stream in streams.items():
+            place = getattr(stream, attribute).rstrip("/")
+            if place in seen:
+                node.keys[name].fail(
+                    f"the streams {seen[place]} and {name} have the same {attribute}; give each its own"
+                )
+            seen[place] = name
