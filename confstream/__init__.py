@@ -27,12 +27,13 @@ if TYPE_CHECKING:
         UsageError,
     )
     from confstream.history import History, LogEntry, Target, tree_diff
+    from confstream.journal.before import recording
     from confstream.journal.journal import Journal
     from confstream.journal.peek import Glance, peek
     from confstream.journal.views import JournalStatus
     from confstream.log.publisher import Publisher, Writer
     from confstream.masking import mask_line
-    from confstream.moments import format_local, format_utc, parse_duration
+    from confstream.moments import check_tag, format_local, format_utc, parse_duration
     from confstream.presence import is_missing
     from confstream.replicator import ReplicateOptions, ReplicateReport, Replicator
     from confstream.restorer import RestoreOptions, RestoreReport, read_one, restore
@@ -50,12 +51,13 @@ _HOMES = {
     "NoExclusiveCreateError NoReplicaError NotFoundError OutcomeUnknownError PartialError RefusedError StaleError "
     "UnavailableError UsageError",
     "confstream.history": "History LogEntry Target tree_diff",
+    "confstream.journal.before": "recording",
     "confstream.journal.journal": "Journal",
     "confstream.journal.peek": "Glance peek",
     "confstream.journal.views": "JournalStatus",
     "confstream.log.publisher": "Publisher Writer",
     "confstream.masking": "mask_line",
-    "confstream.moments": "format_local format_utc parse_duration",
+    "confstream.moments": "check_tag format_local format_utc parse_duration",
     "confstream.presence": "is_missing",
     "confstream.replicator": "ReplicateOptions ReplicateReport Replicator",
     "confstream.restorer": "RestoreOptions RestoreReport read_one restore",
@@ -109,6 +111,7 @@ __all__ = [
     "Verdict",
     "VerifyReport",
     "Writer",
+    "check_tag",
     "compact",
     "format_local",
     "format_utc",
@@ -121,6 +124,7 @@ __all__ = [
     "peek",
     "quote_path",
     "read_one",
+    "recording",
     "restore",
     "summary",
     "tree_diff",

@@ -243,7 +243,7 @@ class History:
             number, skipped = self.reader.newest_good()
             if number == 0:
                 raise NotFoundError(
-                    f"{self.url} has no revision without a doubt about it; name one of 1 to {head}, or latest, with --revision"
+                    f"{self.url} has no revision without a doubt about it; name one of 1 to {head}, or latest"
                 )
             return Target(LogEntry.of(self.reader.revision(number)), str(spec), tuple(map(LogEntry.of, skipped)))
         if spec.pick is Pick.BACK and spec.number >= head:
@@ -274,7 +274,7 @@ class History:
             found.close()
 
     def diff(self, old: At, new: At = None, path: str | bytes | None = None, *, mask: bool = True) -> Iterator[str]:
-        """Yield one unified diff for each file that differs between two moments, secrets masked unless *mask* is off."""
+        """Yield one unified diff for each file that differs between two moments, secrets masked unless told not to."""
         wanted = None if path is None else _path(path)
         before, after = (self.checkout(at, lambda one: wanted is None or _covers(wanted, one)) for at in (old, new))
         try:

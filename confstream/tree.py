@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 HASH_SIZE = 32
+NAME_SIZE_MAX = 255
 EMPTY_HASH = hashlib.sha256(b"").digest()
 _PERMISSIONS = 0o7777
 
@@ -37,8 +38,8 @@ def check_path(path: bytes) -> bytes:
     for part in path.split(b"/"):
         if part in {b"", b".", b".."}:
             raise ValueError(f"{path!r} is not a plain relative path")
-        if len(part) > 255:
-            raise ValueError(f"{path[:40]!r}… has a part of {len(part)} bytes; at most 255 are possible")
+        if len(part) > NAME_SIZE_MAX:
+            raise ValueError(f"{path[:40]!r}… has a part of {len(part)} bytes; at most {NAME_SIZE_MAX} are possible")
     return path
 
 

@@ -9,7 +9,7 @@ from confstream.checkout.finish import Finished, finish
 from confstream.checkout.marker import Marker, unfinished
 from confstream.checkout.plan import Action, Owner, Verb, plan_checkout
 from confstream.checkout.stage import stage
-from confstream.checkout.state import discard_staging, prepare_state_dir, state_owner
+from confstream.checkout.state import discard_staging, exclusive, prepare_state_dir, state_owner
 
 __all__ = [
     "Action",
@@ -18,6 +18,7 @@ __all__ = [
     "Owner",
     "Verb",
     "discard_staging",
+    "exclusive",
     "finish",
     "plan_checkout",
     "prepare_state_dir",

@@ -5,13 +5,15 @@ able to use it: when root makes it, it belongs to the owner of the tree's root.
 """
 
 import contextlib
+import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from confstream import durable
-from confstream.errors import RefusedError
+from confstream.errors import RefusedError, UnavailableError
 
 STATE = b".confstream"
 STAGING = b"staging"
@@ -72,14 +74,24 @@ def make_private(parent: int, name: bytes, owner: tuple[int, int] | None) -> Non
         durable.sync_directory(parent)
 
 
+@contextlib.contextmanager
+def exclusive(root: Path) -> Iterator[None]:
+    """Keep other restores out of *root*, whose state directory exists; ``RefusedError`` if one is running."""
+    with durable.opened_root(root) as top, durable.opened(top, STATE) as descriptor:
+        if not _lock(descriptor):
+            raise RefusedError(f"{root}: another restore is running; wait for it, then look again")
+        yield
+
+
 def discard_staging(root: Path) -> None:
-    """Empty the staging directory of *root*; only right when there is no marker."""
+    """Empty the staging directory of *root*, unless a restore is filling it; only right when there is no marker."""
     with (
         contextlib.suppress(FileNotFoundError),
         durable.opened_root(root) as descriptor,
         opened_state(descriptor, None, make=False) as state,
     ):
-        remove_below(state, STAGING)
+        if _lock(state):
+            remove_below(state, STAGING)
 
 
 def remove_below(parent: int, name: bytes) -> None:
@@ -99,6 +111,16 @@ def remove_below(parent: int, name: bytes) -> None:
         pass
 
 
+def _lock(state: int) -> bool:
+    """Lock the open state directory until it is closed; return whether nobody else has."""
+    try:
+        fcntl.flock(state, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Some network file systems lock no directories: then it is as it would be without this.
+        return error.errno not in {errno.EWOULDBLOCK, errno.EACCES}
+    return True
+
+
 @contextlib.contextmanager
 def _refusing(path: Path) -> Iterator[None]:
     try:
@@ -108,4 +130,10 @@ def _refusing(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise RefusedError(
             f"{path} cannot be used by uid {os.geteuid()} ({error.strerror}); give it to that user, or run as its owner"
+        ) from error
+    except OSError as error:
+        if error.errno not in {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise
+        raise UnavailableError(
+            f"{path} cannot be written ({error.strerror}); make room, or mount the volume writable"
         ) from error

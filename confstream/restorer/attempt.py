@@ -336,7 +336,7 @@ class Attempt:
                     f"{self._root} cannot be written in: {error.strerror}; nothing was changed. Mount it so that uid "
                     f"{os.geteuid()} may write there, or restore to another directory"
                 ) from error
-            with record.exclusive(self._root):
+            with checkout.exclusive(self._root):
                 yield
         except BaseException:
             if made:
@@ -380,19 +380,20 @@ class Attempt:
                 "state; nothing was changed. Restore another revision"
             )
         self._fetched = found
-        files = found.tree.files if wanted is not None else ()
-        self._fetched_hashes = frozenset(entry.hash for entry in files if wanted is not None and wanted(entry.path))
+        self._fetched_hashes = frozenset(
+            one.hash for one in found.tree.files if wanted is not None and wanted(one.path)
+        )
 
     def _head_tree(self) -> Tree:
         """Return the newest tree; an empty one if it cannot be read, which is no reason not to restore another (P8)."""
-        head = self._history.reader.head()
-        if self._fetched is not None and self._fetched.position.number == head:
-            return self._fetched.tree
+        fetched, head = self._fetched, self._history.reader.head()
         try:
+            if fetched is not None and fetched.position.number == head:
+                return fetched.tree
             return self._history.reader.checkout(head, index_only=True).tree
         except IntegrityError as error:
             self._job.warn(f"the newest revision is damaged: {error}; run verify")
-            return EMPTY
+        return EMPTY
 
     def _warn_of_guards(self, plan: _Plan) -> None:
         for guard in self._options.guards:

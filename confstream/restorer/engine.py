@@ -52,6 +52,9 @@ class Engine:
         try:
             with self._opened() as history:
                 made = Attempt(job, history, presence, self.report).run()
+            if made.outcome == "nothing to do" and not self.options.dry_run:
+                # An empty tree is a tree: who restores it finds a directory.
+                self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (UnavailableError, IntegrityError, NotFoundError, NoReplicaError, RefusedError) as error:
             if not self.options.if_missing or found.missing:
                 raise self._explained(error, found) from error
@@ -103,7 +106,7 @@ class Engine:
         )
         if self.options.dry_run:
             return about
-        with record.exclusive(self.root):
+        with checkout.exclusive(self.root):
             finished = resume.resume(
                 self.root, partial(resume.fetched_again, self._opened), self.report, self.checkpoint
             )

@@ -4,15 +4,13 @@ What the log holds already needs no recording. Else the journal records it;
 where a running process has the journal, that process does, and is waited for.
 """
 
-import contextlib
 import errno
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from confstream import durable
 from confstream.clock import Clock
 from confstream.errors import RefusedError
 from confstream.history import History
@@ -71,16 +69,3 @@ def wait_until_published(
                 "nothing was changed. See whether it is healthy, or end it, and restore again"
             )
         clock.wait(never, _POLL_SECONDS)
-
-
-@contextlib.contextmanager
-def exclusive(root: Path) -> Iterator[None]:
-    """Keep other restores out of *root*, whose state directory exists; ``RefusedError`` if one is running."""
-    with durable.opened_root(root) as top, durable.opened(top, b".confstream") as descriptor:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            # Some network file systems lock no directories: then it is as it would be without this.
-            if error.errno in _BUSY:
-                raise RefusedError(f"{root}: another restore is running; wait for it, then look again") from error
-        yield

@@ -1,0 +1,319 @@
+"""Disk to draft: what changed in the directory since it was captured last.
+
+Reads only what a stamp says has changed. Never believes an empty directory or
+another volume (P10), and never takes an unreadable file for a deleted one (P6).
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confstream import guards, scan
+from confstream.clock import SystemClock
+from confstream.codec.fields import PATH_SIZE_MAX
+from confstream.log.spool import Spool
+from confstream.stamp import Stamp, remembered
+from confstream.tree import Change, Entry, Kind, diff
+
+FILE_SIZE_MAX = 1 << 26
+"""Larger files are no configuration: they are left out, counted and reported."""
+
+
+@dataclass
+class Finding:
+    """What a look at the directory found.
+
+    *changes* turn the captured state into what is there; *contents* holds what
+    they need. *held* says why nothing of it may be recorded. *unstable* files
+    were being written and are to be looked at again.
+    """
+
+    changes: tuple[Change, ...] = ()
+    contents: Spool = field(default_factory=Spool)
+    unsettled: tuple[bytes, ...] = ()
+    held: str = ""
+    unreadable: dict[bytes, str] = field(default_factory=dict)
+    unstable: tuple[bytes, ...] = ()
+    skipped: dict[bytes, str] = field(default_factory=dict)
+
+
+class Capture:
+    """Looks at one directory, and remembers the stamps of what it has seen.
+
+    Not for several threads at once. With *believe_all* nothing is held back.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        selection: scan.Selection | None,
+        *,
+        believe_all: bool = False,
+        on_content: Callable[[bytes, bytes], None] | None = None,
+        size_bytes_max: int = FILE_SIZE_MAX,
+    ) -> None:
+        self._root = root
+        self._selection = selection
+        self._believe_all = believe_all
+        self._on_content = on_content
+        self._size_bytes_max = size_bytes_max
+        self._stamps: dict[bytes, Stamp] = {}
+        self._device: int | None = None
+        self.unreadable: dict[bytes, str] = {}
+        self.skipped: dict[bytes, str] = {}
+
+    def whole(self, current: Mapping[bytes, Entry], unsettled: Iterable[bytes] = ()) -> Finding:
+        """Compare the whole directory with *current*, the state that was captured last."""
+        finding = Finding()
+        held_hashes = {entry.hash for entry in current.values()}
+
+        def take(entry: Entry, content: bytes) -> None:
+            if entry.hash not in held_hashes:
+                finding.contents.add(entry.hash, content)
+            if self._on_content is not None:
+                self._on_content(entry.hash, content)
+
+        known = {path: (self._stamps.get(path, _NEVER), entry) for path, entry in current.items()}
+        try:
+            found = scan.load(self._root, self._selection, known, on_content=take, size_bytes_max=self._size_bytes_max)
+        except (scan.RootGoneError, PermissionError) as error:
+            return Finding(held=_no_root(error))
+        tree = {path: entry for path, entry in found.tree.items() if len(path) <= PATH_SIZE_MAX}
+        found.unreadable.update(dict.fromkeys(found.tree.keys() - tree.keys(), _TOO_LONG))
+        self.unreadable, self.skipped = found.unreadable, found.skipped
+        finding.unreadable, finding.unstable, finding.skipped = found.unreadable, found.unstable, found.skipped
+        finding.held = self._device_changed(found.root) or self._held(current, tree)
+        if not finding.held:
+            self._stamps = found.stamps
+            finding.changes = tuple(diff(current, tree))
+            changed = {change.path for change in finding.changes}
+            finding.unsettled = tuple(sorted(changed.intersection(unsettled)))
+        return finding
+
+    def some(
+        self,
+        current: Mapping[bytes, Entry],
+        paths: Iterable[bytes] | Mapping[bytes, Stamp | None],
+        unsettled: Iterable[bytes] = (),
+    ) -> Finding:
+        """Compare only *paths*; a directory stands for itself, and if it is gone for all that was in it.
+
+        As a mapping, *paths* says which stamp each must have: another one
+        means that somebody writes, and the path is left for later. What is in
+        *unsettled* is taken as it is, because it never came to rest.
+        """
+        expected = paths if isinstance(paths, Mapping) else {}
+        finding, look = Finding(held=self.check_device()), _Look(dict(current), {})
+        if finding.held:
+            return finding
+        try:
+            for path in sorted(set(paths)):
+                if not self.tracks(path):
+                    continue
+                if len(path) > PATH_SIZE_MAX:
+                    finding.unreadable[path] = self.unreadable[path] = _TOO_LONG
+                    continue
+                found = self._stamp(path, finding)
+                other = path in expected and expected[path] != found and path not in unsettled
+                if path in finding.unreadable or other:
+                    finding.unstable += () if path in finding.unreadable else (path,)
+                    continue
+                self._look(path, found, look, finding)
+        except scan.RootGoneError as error:
+            return Finding(held=_no_root(error))
+        before = {path: current[path] for path in look.touched if path in current}
+        after = {path: look.entries[path] for path in look.touched if path in look.entries}
+        finding.changes = tuple(diff(before, after))
+        if before.keys() - after.keys():
+            finding.held = self._held(current, look.entries)
+        if finding.held:
+            finding.changes = ()
+            return finding
+        self._stamps.update(look.stamps)
+        for path in before.keys() - after.keys():
+            self._stamps.pop(path, None)
+        changed = {change.path for change in finding.changes}
+        finding.unsettled = tuple(sorted(changed.intersection(unsettled)))
+        return finding
+
+    def differing(self, current: Mapping[bytes, Entry]) -> dict[bytes, Stamp | None]:
+        """Return what a survey finds other than it was captured, with the stamp that it has now; reads no file.
+
+        None is a path that is gone. Raise ``RootGoneError`` without the directory.
+        """
+        found = scan.survey(self._root, self._selection)
+        self.skipped = found.skipped
+        self.unreadable = {
+            **found.unreadable,
+            **{path: why for path, why in self.unreadable.items() if path in found.found},
+        }
+        differing: dict[bytes, Stamp | None] = {
+            path: stamp for path, stamp in found.found.items() if self._stamps.get(path) != stamp
+        }
+        hidden = tuple(path + b"/" if path else b"" for path in found.unreadable)
+        for path in current.keys() - found.found.keys():
+            if path not in found.unreadable and not path.startswith(hidden):
+                differing[path] = None
+        return differing
+
+    def check_device(self) -> str:
+        """Return why the directory is another one than at the first look, or nothing."""
+        try:
+            root = scan.survey(self._root, _Nothing(), _NOWHERE).root
+        except (scan.RootGoneError, PermissionError) as error:
+            return _no_root(error)
+        return self._device_changed(root)
+
+    def wrote(self, change: Change) -> None:
+        """Remember that this process made *change*, unless something else is there by now."""
+        found, entry = None, change.entry
+        with contextlib.suppress(OSError, scan.RootGoneError):
+            found = scan.stamp(self._root, change.path)
+        if found is not None and entry is not None and _is_as_written(found, entry):
+            self._stamps[change.path] = remembered(found, _CLOCK.now_ns())
+        else:
+            self._stamps.pop(change.path, None)
+
+    def untouched(self, path: bytes) -> bool:
+        """Return whether *path* is as it was when it was captured or written last."""
+        try:
+            return scan.stamp(self._root, path) == self._stamps.get(path)
+        except (OSError, scan.RootGoneError):
+            return False
+
+    def tracks(self, path: bytes) -> bool:
+        """Return whether *path* belongs to the tree."""
+        if path.split(b"/")[0] == scan.STATE_NAME:
+            return False
+        if self._selection is None:
+            return True
+        return all(self._selection.tracks(parent, is_dir=True) for parent in _parents(path)) and (
+            # Whether it is a directory is not known of what is gone; being in the captured state decides then.
+            self._selection.tracks(path, is_dir=self._is_directory(path))
+        )
+
+    def stamp(self, path: bytes) -> Stamp | None:
+        """Return what the disk says about *path* now."""
+        return scan.stamp(self._root, path)
+
+    def _is_directory(self, path: bytes) -> bool:
+        found = None
+        with contextlib.suppress(OSError, scan.RootGoneError):
+            found = scan.stamp(self._root, path)
+        return found is not None and found.kind is Kind.DIRECTORY
+
+    def _stamp(self, path: bytes, finding: Finding) -> Stamp | None:
+        try:
+            return scan.stamp(self._root, path)
+        except OSError as error:
+            finding.unreadable[path] = self.unreadable[path] = error.strerror or str(error)
+            return None
+
+    def _look(self, path: bytes, found: Stamp | None, look: "_Look", finding: Finding) -> None:
+        if found is None:
+            look.drop_below(path)
+            look.drop(path)
+            return
+        for parent in _parents(path):
+            if parent not in look.entries or look.entries[parent].kind is not Kind.DIRECTORY:
+                stamp = scan.stamp(self._root, parent)
+                if stamp is None or stamp.kind is not Kind.DIRECTORY:
+                    return
+                look.put(_directory(parent, stamp), stamp)
+        self._read(path, found, look, finding)
+
+    def _read(self, path: bytes, stamp: Stamp, look: "_Look", finding: Finding) -> None:
+        if self._stamps.get(path) == stamp and path in look.entries:
+            return
+        now_ns = _CLOCK.now_ns()
+        try:
+            entry, content = scan.read_entry(self._root, path, stamp, self._size_bytes_max)
+        except scan.UnstableError:
+            finding.unstable = (*finding.unstable, path)
+            return
+        except (OSError, scan.TooLargeError) as error:
+            if not isinstance(error, FileNotFoundError):
+                finding.unreadable[path] = self.unreadable[path] = str(getattr(error, "strerror", None) or error)
+            return
+        self.unreadable.pop(path, None)
+        if entry.kind is not Kind.DIRECTORY and path in look.entries and look.entries[path].kind is Kind.DIRECTORY:
+            look.drop_below(path)
+        look.put(entry, remembered(stamp, now_ns))
+        if content is not None:
+            finding.contents.add(entry.hash, content)
+            if self._on_content is not None:
+                self._on_content(entry.hash, content)
+
+    def _held(self, current: Mapping[bytes, Entry], new: Mapping[bytes, Entry]) -> str:
+        return "" if self._believe_all else guards.held_back(current, new)
+
+    def _device_changed(self, root: Stamp) -> str:
+        if self._device is None:
+            self._device = root.dev
+        if self._device == root.dev or self._believe_all:
+            return ""
+        return "another volume is mounted where the directory was; it is left alone until a restart"
+
+
+@dataclass
+class _Look:
+    """The captured state with what a look at some paths changed in it."""
+
+    entries: dict[bytes, Entry]
+    stamps: dict[bytes, Stamp]
+    touched: set[bytes] = field(default_factory=set)
+
+    def put(self, entry: Entry, stamp: Stamp) -> None:
+        self.entries[entry.path] = entry
+        self.stamps[entry.path] = stamp
+        self.touched.add(entry.path)
+
+    def drop(self, path: bytes) -> None:
+        if self.entries.pop(path, None) is not None:
+            self.touched.add(path)
+
+    def drop_below(self, path: bytes) -> None:
+        for below in [one for one in self.entries if one.startswith(path + b"/")]:
+            self.drop(below)
+
+
+class _Nothing:
+    """A selection of nothing: a survey then looks at the root alone."""
+
+    def tracks(self, path: bytes, is_dir: bool) -> bool:  # noqa: ARG002
+        return False
+
+
+_CLOCK = SystemClock()
+"""File systems stamp with the machine's own clock: no other can be compared with theirs."""
+
+_NOWHERE = b".confstream"
+"""A path below which no survey looks: what it says is about the root alone."""
+
+_TOO_LONG = f"the path is too long, at most {PATH_SIZE_MAX} bytes are possible"
+
+_NEVER = Stamp(Kind.FILE, -1, -1, -1, -1, -1, 0, 0, 0)
+"""A stamp that no path ever has: whatever it stands for is read anew."""
+
+
+def _no_root(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return f"the directory cannot be read: {error.strerror}"
+    return f"the directory is not there: {error}"
+
+
+def _is_as_written(found: Stamp, entry: Entry) -> bool:
+    """Return whether *found* is what placing *entry* leaves, as far as that can be told without a read."""
+    if found.kind is Kind.DIRECTORY or found.kind is not entry.kind:
+        return found.kind is entry.kind
+    return (found.size, found.mtime_ns, found.mode) == (entry.size, entry.mtime_ns, entry.mode)
+
+
+def _parents(path: bytes) -> Iterable[bytes]:
+    parts = path.split(b"/")
+    return (b"/".join(parts[:count]) for count in range(1, len(parts)))
+
+
+def _directory(path: bytes, stamp: Stamp) -> Entry:
+    return Entry.directory(path, stamp.mode, uid=stamp.uid, gid=stamp.gid)

@@ -1,0 +1,69 @@
+"""How an uplink is set up and how it is, as values."""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Self
+
+from confstream.errors import ConfstreamError
+from confstream.log.publisher import GRACE_SECONDS
+from confstream.revision import Position
+
+HEARTBEAT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkSettings:
+    """How to publish.
+
+    *heartbeat_seconds* 0 writes no heartbeat; *snapshot_every* and *pack_size*
+    count revisions. *takeover* overrules a writer that fenced this one;
+    *guards* keeps an empty directory from being believed (P10).
+    """
+
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    snapshot_every: int = 50
+    pack_size: int = 1000
+    grace_seconds: float = GRACE_SECONDS
+    takeover: bool = False
+    unsafe_single_writer: bool = False
+    guards: bool = True
+    version: str = ""
+    host: str = ""
+
+    def overruled(self, *, takeover: bool, unsafe_single_writer: bool, guards: bool) -> Self:
+        """Return these settings with what else was asked for."""
+        return replace(
+            self,
+            takeover=takeover or self.takeover,
+            unsafe_single_writer=unsafe_single_writer or self.unsafe_single_writer,
+            guards=guards and self.guards,
+        )
+
+
+class Phase(StrEnum):
+    """What the uplink is doing."""
+
+    CONNECTING = "connecting"
+    PUBLISHING = "publishing"
+    BEHIND = "behind"
+    HELD = "held"
+    STANDBY = "standby"
+    FENCED = "fenced"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkState:
+    """How the uplink is, as one consistent value.
+
+    *error* is what stands in the way now; *confirmed_ns* the wall clock of the
+    last round trip that the replica answered, 0 if there was none.
+    """
+
+    phase: Phase = Phase.CONNECTING
+    error: ConfstreamError | None = None
+    connected: bool = False
+    epoch: int = 0
+    position: Position = field(default_factory=Position)
+    confirmed_ns: int = 0
+    detail: str = ""

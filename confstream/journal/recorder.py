@@ -1,0 +1,267 @@
+"""Everything that turns into a draft: this process's own writes, and what others wrote.
+
+Writes go ahead of the files (P4); captures wait until no write is between
+ledger and disk. Nothing here talks to a replica.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from confstream import checkout
+from confstream.clock import Clock
+from confstream.errors import ConfstreamError, UsageError
+from confstream.journal.capture import Capture, Finding
+from confstream.journal.contents import ContentCache
+from confstream.journal.draft import Draft
+from confstream.journal.judging import Judge
+from confstream.journal.ledger import Ledger
+from confstream.journal.views import Captured
+from confstream.journal.writes import Batch, Placer, check_authorship, plan_changes, redo, stamp_numbers, sweep
+from confstream.log.spool import Spool
+from confstream.revision import OK, WRITE_ID_SIZE, Authorship, Verdict
+from confstream.scan import Selection
+from confstream.stamp import Stamp
+from confstream.tree import Change, Entry, Kind, content_hash
+from confstream.validate import Validators
+
+logger = logging.getLogger("confstream.journal")
+
+RESTORED = Path(".confstream") / "restored"
+"""Where a restore leaves a note for the next writer, below the tree."""
+
+
+class Recorder:
+    """Records changes of one directory in a ledger. Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        root: Path,
+        ledger: Ledger,
+        cache: ContentCache,
+        clock: Clock,
+        selection: Selection | None,
+        *,
+        guards: bool,
+        validators: Validators | None = None,
+    ) -> None:
+        self._root = root
+        self._ledger = ledger
+        self._cache = cache
+        self._clock = clock
+        self._capture = Capture(root, selection, believe_all=not guards, on_content=cache.put)
+        self._judge = Judge(ledger, clock, validators, believe_all=not guards)
+        self._placer = Placer(root)
+        self._lock = threading.RLock()
+        self._in_flight: Counter[bytes] = Counter()
+        self._order = 0
+        self.held = ""
+
+    @property
+    def unreadable(self) -> Mapping[bytes, str]:
+        """Return the files that could not be read, with the reason: they are not protected."""
+        return dict(self._capture.unreadable)
+
+    @property
+    def skipped(self) -> Mapping[bytes, str]:
+        """Return the sockets, FIFOs and devices that were left out."""
+        return dict(self._capture.skipped)
+
+    def recover(self, *, restore: bool = True) -> None:
+        """Finish what a crash interrupted: a restore, and writes that were recorded and not in place yet.
+
+        Without *restore*, for a restore that is under way, nothing of one is touched.
+        """
+        finished = checkout.finish(self._root) if restore else None
+        if finished is not None:
+            logger.warning("finished a restore that was interrupted: %d files written", finished.written)
+        done = redo(self._root, self._ledger)
+        if restore:
+            sweep(self._root)
+        if done:
+            logger.warning("completed %d write(s) that a crash interrupted", len(done))
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Keep every write and capture out for a while."""
+        with self._placer.quiet(), self._lock:
+            yield
+
+    def stamp(self, path: bytes) -> Stamp | None:
+        """Return what the disk says about *path* now."""
+        return self._capture.stamp(path)
+
+    def differing(self) -> dict[bytes, Stamp | None]:
+        """Return which paths are other than captured, with their stamps (None: gone); reads no file."""
+        with self.quiet():
+            self._hold(self._capture.check_device())
+            return {} if self.held else self._capture.differing(self._ledger.current)
+
+    def capture(
+        self,
+        paths: Sequence[bytes] | Mapping[bytes, Stamp | None] | None,
+        unsettled: Sequence[bytes],
+        authorship: Authorship | None,
+    ) -> Captured:
+        """Record what other programs changed, in the whole tree or at *paths*; durable when this returns."""
+        with self.quiet():
+            current = self._ledger.current
+            finding = (
+                self._capture.whole(current, unsettled)
+                if paths is None
+                else self._capture.some(current, paths, unsettled)
+            )
+            try:
+                write_id, verdict = self._record(finding, authorship, current)
+            finally:
+                finding.contents.close()
+        return Captured(write_id, finding.changes, verdict, finding.held, finding.unreadable, finding.unstable)
+
+    def commit(self, batch: Batch, authorship: Authorship) -> bytes | None:
+        """Record what *batch* wants and put it into the tree; return the draft's write id, None if nothing changes."""
+        contents = {content_hash(content): content for content, _ in batch.puts.values()}
+        paths = [*batch.puts, *batch.deletes]
+        for path in paths:
+            if not self._capture.tracks(path):
+                raise UsageError(f"{os.fsdecode(path)!r} is left out by the selection, so it cannot be recorded")
+        # Each attempt that is in vain is one in which another thread's write succeeded.
+        while True:
+            self._capture_touched(paths)
+            changes = self._plan(batch)
+            if not changes:
+                return None
+            try:
+                draft = self._write(batch, changes, contents, authorship)
+            except _NotPlacedError as error:
+                # What is on the disk counts: it is the next revision.
+                with contextlib.suppress(ConfstreamError):
+                    self.capture(paths, (), None)
+                raise error.reason from error.reason.__cause__
+            if draft is None:
+                continue
+            for digest, content in contents.items():
+                self._cache.put(digest, content)
+            return draft.write_id
+
+    def _write(
+        self, batch: Batch, changes: Sequence[Change], contents: Mapping[bytes, bytes], authorship: Authorship
+    ) -> Draft | None:
+        """Write ahead, then place; None if the tree is not what *changes* were planned for any more."""
+        # Outside of the lock: a validator may take its time, and other threads write other files.
+        verdict = self._judge.verdict(self._ledger.current, changes, lambda entry: self._content(entry, contents))
+        with self._placer.prepared(changes, contents) as temporary, self._placer.placing():
+            with self._lock:
+                # Another thread may have changed what this one builds on while it wrote its files.
+                if not _same_files(changes, self._plan(batch)):
+                    return None
+                draft, order = self._intent(changes, authorship, verdict), self._order
+                self._order += 1
+                token = self._ledger.record(draft, contents.items())
+                self._in_flight.update(change.path for change in changes)
+            try:
+                self._ledger.commit(token)
+                self._placer.place(changes, temporary, order)
+            except ConfstreamError as error:
+                if draft.write_id not in {one.write_id for one in self._ledger.intents}:
+                    raise
+                self._ledger.applied(draft.write_id)
+                raise _NotPlacedError(error) from error
+            finally:
+                self._landed(changes)
+            self._ledger.applied(draft.write_id)
+            return draft
+
+    def _plan(self, batch: Batch) -> list[Change]:
+        with self._lock:
+            return plan_changes(batch, self._ledger.current, self._clock.now_ns())
+
+    def _intent(self, changes: Sequence[Change], authorship: Authorship, verdict: Verdict) -> Draft:
+        before = {change.path: stamp_numbers(self._root, change.path) for change in changes}
+        write_id, now_ns = secrets.token_bytes(WRITE_ID_SIZE), self._clock.now_ns()
+        return Draft(write_id, now_ns, authorship, tuple(changes), verdict, intent=True, before=before)
+
+    def _content(self, entry: Entry, new: Mapping[bytes, bytes] | Spool) -> bytes | None:
+        """Return a file's content, new or from before; None if it is not at hand."""
+        if entry.hash in new:
+            return new[entry.hash]
+        held = self._ledger.content(entry.hash)
+        return held if held is not None else self._cache.get(entry.hash)
+
+    def _landed(self, changes: Sequence[Change]) -> None:
+        with self._lock:
+            self._in_flight.subtract(change.path for change in changes)
+            self._in_flight += Counter()
+            for change in changes:
+                self._capture.wrote(change)
+
+    def _capture_touched(self, paths: Sequence[bytes]) -> None:
+        """Record first what another program wrote where this process is about to write (P1)."""
+        with self._lock:
+            dirty = [path for path in paths if not self._in_flight[path] and not self._capture.untouched(path)]
+        if dirty:
+            self.capture(dirty, (), None)
+
+    def _record(
+        self, finding: Finding, authorship: Authorship | None, current: Mapping[bytes, Entry]
+    ) -> tuple[bytes | None, Verdict]:
+        self._hold(finding.held)
+        if not finding.changes or finding.held:
+            return None, OK
+        contents = finding.contents
+        verdict = self._judge.verdict(
+            current, finding.changes, lambda entry: self._content(entry, contents), finding.unsettled
+        )
+        restored = self._restored_note() if authorship is None else None
+        made = authorship or restored or Authorship("replicate")
+        write_id = secrets.token_bytes(WRITE_ID_SIZE)
+        draft = Draft(write_id, self._clock.now_ns(), made, finding.changes, verdict)
+        hashes = {change.entry.hash for change in finding.changes if change.entry and change.entry.kind is Kind.FILE}
+        new = ((digest, contents[digest]) for digest in sorted(hashes) if digest in contents)
+        self._ledger.commit(self._ledger.record(draft, new))
+        if restored is not None:
+            (self._root / RESTORED).unlink(missing_ok=True)
+        return write_id, verdict
+
+    def _hold(self, why: str) -> None:
+        """Say once that nothing is captured and why, and once that it goes on (P7, P10)."""
+        if why and why != self.held:
+            logger.error("nothing is captured: %s", why)
+        if self.held and not why:
+            logger.info("recovered: the directory is back, captures go on")
+        self.held = why
+
+    def _restored_note(self) -> Authorship | None:
+        """Return who restored what, if a restore left its note for the next writer."""
+        path = self._root / RESTORED
+        try:
+            note = json.loads(path.read_bytes())
+            what = note.get("path") or "the tree"
+            made = Authorship("restore", str(note.get("by", "")), f"restored {what} to revision {note['revision']}")
+            return check_authorship(made)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, AttributeError, UsageError) as error:
+            logger.warning("%s cannot be read, who restored what is not recorded: %s", path, error)
+            return Authorship("restore", "", "restored; the note of it could not be read")
+
+
+class _NotPlacedError(Exception):
+    """A draft is recorded, and its files could not be put into place, for *reason*."""
+
+    def __init__(self, reason: ConfstreamError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _same_files(planned: Sequence[Change], again: Sequence[Change]) -> bool:
+    def key(change: Change) -> tuple[object, ...]:
+        entry = change.entry
+        return (change.op, change.path, entry and (entry.kind, entry.mode, entry.uid, entry.gid, entry.hash))
+
+    return list(map(key, planned)) == list(map(key, again))

@@ -1,0 +1,218 @@
+"""One connection of a journal to its replica: how they stand, publishing in order, and the upkeep.
+
+No thread and no patience of its own: what fails is raised, and the drafts are
+in the ledger still (P4).
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from confstream import guards
+from confstream.clock import Clock
+from confstream.compactor import compact, needed, snapshot_at
+from confstream.errors import ConfstreamError
+from confstream.journal.draft import Draft
+from confstream.journal.ledger import Ledger
+from confstream.journal.origin import Comparison, Origin, compare
+from confstream.journal.phase import UplinkSettings
+from confstream.journal.sources import Sources
+from confstream.layout import Fork
+from confstream.log.publisher import Intent, Published, Publisher, Writer
+from confstream.log.reader import LogReader
+from confstream.revision import WRITE_ID_SIZE, Authorship, Status, Verdict
+from confstream.store import Store
+from confstream.tree import Entry, apply
+
+logger = logging.getLogger("confstream.uplink")
+
+
+class Session:
+    """Publishes a ledger's drafts through one store. For one thread; ``coalesce`` for any."""
+
+    def __init__(
+        self,
+        store: Store,
+        reader: LogReader,
+        ledger: Ledger,
+        sources: Sources,
+        *,
+        clock: Clock,
+        settings: UplinkSettings,
+        stop: threading.Event,
+        new_id: Callable[[int], bytes],
+    ) -> None:
+        """Read the end of the log, and find out how the captured tree stands to it."""
+        self._store = store
+        self._ledger = ledger
+        self._sources = sources
+        self._clock = clock
+        self._settings = settings
+        self._stop = stop
+        self._new_id = new_id
+        writer = Writer(ledger.writer, settings.host)
+        self.publisher = Publisher.start(reader, writer, clock, stop, grace_seconds=settings.grace_seconds)
+        self._beat_at: float | None = None
+        self._packing: threading.Thread | None = None
+        self._publishing: bytes | None = None
+        self._choosing = threading.Lock()
+        self.origin = self._begin(reader)
+        self.held = self.origin.held
+        # The first revision over others' is judged against theirs: nobody did that when it was captured (P10).
+        self._is_first = self.origin.relation in {Origin.BEHIND, Origin.DIVERGED, Origin.HELD}
+        self._snapshot_number = max((0, *reader.listing.snapshots))
+
+    def publish(self, on_published: Callable[[Published], None]) -> None:
+        """Publish every draft that is not held, oldest first, telling *on_published* of each."""
+        while not self._stop.is_set():
+            with self._choosing:
+                pending = self._ledger.pending
+                if not pending or {draft.write_id for draft in pending} <= self.held or self._is_held_back(pending):
+                    return
+                self.held = frozenset()
+                # From here until it is confirmed its outcome may be unknown: it must stay what it is (I5).
+                draft = pending[0]
+                self._publishing = draft.write_id
+            intent = _intent(draft, self._ledger.settled)
+            if self._is_first:
+                intent = replace(intent, verdict=self._judged(intent))
+            published = self.publisher.publish(intent, self._sources.find, self._sources.at_hand)
+            self._ledger.confirmed(draft.write_id, published.position)
+            self._publishing = None
+            self._is_first = False
+            if published.revision is not None:
+                _say_published(published, draft)
+            on_published(published)
+
+    def coalesce(self, keep_newest: int) -> int:
+        """Merge old drafts in the ledger, but none that may be on its way; return how many fewer there are (P14)."""
+        with self._choosing:
+            return self._ledger.coalesce(keep_newest, {self._publishing} if self._publishing else ())
+
+    def fork(self) -> Fork | None:
+        """Keep every draft as a fork, because another writer owns the log (P5); None if nothing would be in it."""
+        publisher, drafts, intents = self.publisher, self._ledger.pending, []
+        settled = self._ledger.settled
+        for draft in drafts:
+            intents.append(_intent(draft, settled))
+            settled = intents[-1].tree
+        other = publisher.fenced_by
+        if not intents or (other is not None and other.revision.tree_hash == intents[-1].tree.digest):
+            return None
+        fork = Fork(publisher.writer.id, publisher.epoch)
+        publisher.publish_fork(fork, publisher.head, intents, self._sources.find, self._sources.at_hand)
+        for draft in drafts:
+            self._ledger.forked(draft.write_id)
+        return fork
+
+    def upkeep(self, lag_seconds: float) -> bool:
+        """Write the snapshot and the heartbeat that are due, and have old revisions packed; return whether any was."""
+        did = self._snapshot_if_due()
+        did = self._beat_if_due(lag_seconds) or did
+        self._pack_if_due()
+        return did
+
+    @property
+    def idle_seconds(self) -> float:
+        """Return how long nothing has to be done unless something is recorded."""
+        if self._beat_at is None or not self._settings.heartbeat_seconds:
+            return 86_400.0
+        return max(0.0, self._beat_at + self._settings.heartbeat_seconds - self._clock.elapsed_seconds())
+
+    def release(self, lag_seconds: float) -> None:
+        """Say on the replica that this writer stopped on purpose, so that nobody waits for it."""
+        if self._beat_at is not None:
+            interval = self._settings.heartbeat_seconds
+            self.publisher.beat(interval, lag_seconds, self._settings.version, released=True)
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._store.close()
+
+    def _is_held_back(self, pending: Sequence[Draft]) -> bool:
+        """Hold *pending* back while there is no file in the tree, if it was held when this session began (P10)."""
+        if not self._is_first or self.origin.relation is not Origin.HELD:
+            return False
+        tree = apply(self._ledger.settled, [change for draft in pending for change in draft.changes])
+        if not guards.held_back(self.publisher.head.tree, tree):
+            return False
+        self.held = frozenset(draft.write_id for draft in pending)
+        return True
+
+    def _judged(self, intent: Intent) -> Verdict:
+        over = guards.judge(self.publisher.head.tree, intent.tree)
+        if Status.OK in {over.status, intent.verdict.status}:
+            return intent.verdict if over.status is Status.OK else over
+        return replace(intent.verdict, reasons=(*intent.verdict.reasons, *over.reasons))
+
+    def _begin(self, reader: LogReader) -> Comparison:
+        head = self.publisher.head
+        origin = compare(self._ledger, reader, head, guards=self._settings.guards)
+        for write_id, position in origin.confirmed:
+            self._ledger.confirmed(write_id, position)
+        if origin.note:
+            logger.warning("%s", origin.note)
+        self.publisher.supersedes = origin.supersedes
+        if origin.adopt:
+            self._ledger.rebase(head.position, head.tree)
+        is_ours = origin.relation in {Origin.AHEAD, Origin.DIVERGED}
+        if is_ours and not self._ledger.pending and not self._ledger.settled.matches(head.tree):
+            # All drafts are confirmed, but not by this log: the tree as it is has to become a revision.
+            made = Authorship("replicate", message="the tree as it was found")
+            draft = Draft(self._new_id(WRITE_ID_SIZE), self._clock.now_ns(), made, ())
+            self._ledger.commit(self._ledger.record(draft))
+        return origin
+
+    def _snapshot_if_due(self) -> bool:
+        number = self.publisher.head.position.number
+        if number - self._snapshot_number < self._settings.snapshot_every:
+            return False
+        try:
+            self.publisher.snapshot(self._sources.find)
+        except LookupError:
+            # A content is not at hand any more: the log has it.
+            self.publisher.reader.refresh()
+            snapshot_at(self.publisher.reader, self._store, number)
+        self._snapshot_number = number
+        return True
+
+    def _beat_if_due(self, lag_seconds: float) -> bool:
+        interval, now = self._settings.heartbeat_seconds, self._clock.elapsed_seconds()
+        if not interval or (self._beat_at is not None and now < self._beat_at + interval):
+            return False
+        self.publisher.beat(interval, lag_seconds, self._settings.version)
+        self._beat_at = now
+        return True
+
+    def _pack_if_due(self) -> None:
+        reader, size = self.publisher.reader, self._settings.pack_size
+        if self._packing is not None and self._packing.is_alive():
+            return
+        # The listing is old, so what it calls packed is; whether the rest still has to be needs a new one (P11).
+        head = self.publisher.head.position.number
+        if not needed(reader.listing, head=head, pack_size=size) or not needed(reader.refresh(), pack_size=size):
+            return
+        self._packing = threading.Thread(target=self._pack, name="confstream-pack", daemon=True)
+        self._packing.start()
+
+    def _pack(self) -> None:
+        settings = self._settings
+        try:
+            report = compact(
+                self._store, self._clock, pack_size=settings.pack_size, grace_seconds=settings.grace_seconds
+            )
+        except ConfstreamError as error:
+            logger.warning("packing did not finish, it will be tried again: %s", error)
+        else:
+            logger.info("%s", report)
+
+
+def _intent(draft: Draft, settled: Mapping[bytes, Entry]) -> Intent:
+    return Intent(draft.write_id, draft.time_ns, apply(settled, draft.changes), draft.authorship, draft.verdict)
+
+
+def _say_published(published: Published, draft: Draft) -> None:
+    from confstream.textdiff import summary  # noqa: PLC0415 - what an idle writer never needs
+
+    logger.info("revision %d: %s (%s)", published.position.number, summary(draft.changes), draft.authorship.source)

@@ -1,0 +1,58 @@
+"""Where a content of the tree can be found: the ledger, the cache, the disk, and last the replica."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from confstream.errors import IntegrityError
+from confstream.history import History
+from confstream.journal.contents import ContentCache
+from confstream.journal.ledger import Ledger
+from confstream.tree import Entry, Kind, content_hash
+
+
+class Sources:
+    """Finds contents by hash. *history* opens the replica, and is only called when nothing here has it."""
+
+    def __init__(self, root: Path, ledger: Ledger, cache: ContentCache, history: Callable[[], History]) -> None:
+        self._root = root
+        self._ledger = ledger
+        self._cache = cache
+        self._history = history
+
+    def at_hand(self, digest: bytes) -> bytes | None:
+        """Return the content if it is in the ledger or the cache, else None."""
+        found = self._ledger.content(digest)
+        return found if found is not None else self._cache.get(digest)
+
+    def find(self, digest: bytes) -> bytes:
+        """Return any content of the captured tree; ``LookupError`` if it is nowhere any more."""
+        found = self.at_hand(digest)
+        if found is not None:
+            return found
+        for entry in self._ledger.current.values():
+            if entry.hash == digest and entry.kind is Kind.FILE:
+                content = self._from_disk(entry)
+                if content is not None:
+                    return content
+        return self._from_replica(digest)
+
+    def _from_disk(self, entry: Entry) -> bytes | None:
+        try:
+            content = (self._root / os.fsdecode(entry.path)).read_bytes()
+        except OSError:
+            return None
+        return content if content_hash(content) == entry.hash else None
+
+    def _from_replica(self, digest: bytes) -> bytes:
+        number = self._ledger.base.number
+        held = {entry.path for entry in self._ledger.base_tree.values() if entry.hash == digest}
+        if number and held:
+            found = self._history().reader.checkout(number, held.__contains__)
+            try:
+                return found.content(digest)
+            except IntegrityError as error:
+                raise LookupError(f"the content {digest.hex()[:12]} is nowhere any more") from error
+            finally:
+                found.close()
+        raise LookupError(f"the content {digest.hex()[:12]} is nowhere any more")

@@ -1,0 +1,356 @@
+"""The thread between journal and replica: connects, publishes, and says how it is.
+
+Whatever the storage does, drafts wait in the ledger and nothing is assumed
+(P4, P7). A fenced writer keeps what it had as a fork and stands by (P5).
+"""
+
+import logging
+import random
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from confstream.clock import Clock
+from confstream.errors import (
+    AccessDeniedError,
+    ConfstreamError,
+    FencedError,
+    IntegrityError,
+    NoExclusiveCreateError,
+    UnavailableError,
+    UsageError,
+)
+from confstream.journal.draft import FencedBy
+from confstream.journal.ledger import Ledger
+from confstream.journal.origin import Origin
+from confstream.journal.phase import HEARTBEAT_SECONDS, Phase, UplinkSettings, UplinkState
+from confstream.journal.session import Session
+from confstream.journal.sources import Sources
+from confstream.journal.standby import Standby
+from confstream.log.identity import find_or_create
+from confstream.log.publisher import Published
+from confstream.log.reader import LogReader
+from confstream.revision import Position
+from confstream.store import Store
+from confstream.tree import EMPTY
+
+logger = logging.getLogger("confstream.uplink")
+
+_BACKOFF_SECONDS_FIRST = 0.5
+_BACKOFF_SECONDS_MAX = 30.0
+_REPEAT_SECONDS = 300.0
+"""How often one unchanged error is logged."""
+
+_VARIABLE = re.compile(r"[0-9a-f]{8,}|\d+")
+"""What differs from one attempt to the next in what is otherwise the same message."""
+
+_ABORT_SECONDS = 2.0
+_PHASES = {Origin.BEHIND: Phase.BEHIND, Origin.HELD: Phase.HELD}
+_FINAL = (FencedError, NoExclusiveCreateError, UsageError, AccessDeniedError, IntegrityError)
+"""What waiting longer does not mend."""
+
+
+class Uplink:
+    """Publishes a ledger's drafts, one after the other, from a thread of its own.
+
+    *new_id* returns as many random bytes as it is asked for.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sources: Sources,
+        open_store: Callable[[], Store],
+        *,
+        clock: Clock,
+        settings: UplinkSettings,
+        new_id: Callable[[int], bytes],
+    ) -> None:
+        self._ledger = ledger
+        self._sources = sources
+        self._open_store = open_store
+        self._clock = clock
+        self._settings = settings
+        self._new_id = new_id
+        self._random = random.Random()  # noqa: S311 - jitter, no secret
+        self._standby = Standby(clock, takeover=settings.takeover)
+        self._state = UplinkState()
+        self._changed = threading.Condition()
+        self._waited_for: list[set[bytes]] = []
+        self._given_up = False
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._session: Session | None = None
+        self._failing_since: float | None = None
+        self._said: tuple[str, float] = ("", 0.0)
+        self.on_end: Callable[[], None] = lambda: None
+        """Called from the thread when it ends."""
+        self._thread = threading.Thread(target=self._run_to_the_end, name="confstream-uplink", daemon=True)
+
+    @property
+    def state(self) -> UplinkState:
+        """Return how the uplink is now."""
+        return self._state
+
+    @property
+    def lag_seconds(self) -> float:
+        """Return the age of the oldest change that the replica does not hold; 0 if it holds all."""
+        pending = self._ledger.pending
+        return max(0.0, (self._clock.now_ns() - pending[0].time_ns) / 1e9) if pending else 0.0
+
+    def start(self) -> None:
+        """Begin to connect and to publish."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there is something to publish."""
+        self._wake.set()
+
+    def coalesce(self, keep_newest: int) -> int:
+        """Merge old drafts in the ledger; return how many fewer there are (P14)."""
+        with self._changed:
+            before = self._pending_ids()
+            session = self._session
+            fewer = session.coalesce(keep_newest) if session is not None else self._ledger.coalesce(keep_newest)
+            after = self._pending_ids()
+            # Who waits for a draft that was merged waits for what it was merged into (P4).
+            for wanted in self._waited_for:
+                if wanted & (before - after):
+                    wanted.update(after - before)
+            return fewer
+
+    def wait(self, timeout_seconds: float | None) -> None:
+        """Return once the replica holds every draft there was when this was called (P4).
+
+        Raise at once what waiting cannot mend, and ``UnavailableError`` with
+        the last error when *timeout_seconds* are over.
+        """
+        with self._changed:
+            wanted, seen = self._pending_ids(), self._session
+
+            def done() -> bool:
+                nonlocal seen
+                state, session = self._state, self._session
+                if session is not None and session is not seen:
+                    # How the tree stands to the log is only known now, and may be a draft of its own.
+                    wanted.update(self._pending_ids())
+                    seen = session
+                if state.phase in {Phase.FENCED, Phase.STANDBY, Phase.STOPPED} or isinstance(state.error, _FINAL):
+                    return True
+                held = session.held if session is not None else frozenset()
+                return state.connected and wanted.isdisjoint(self._pending_ids() - held)
+
+            self._wake.set()
+            self._waited_for.append(wanted)
+            try:
+                finished = self._changed.wait_for(lambda: self._given_up or done(), timeout_seconds) and done()
+            finally:
+                self._waited_for = [one for one in self._waited_for if one is not wanted]
+        state = self._state
+        if state.error is not None and (
+            not finished or isinstance(state.error, _FINAL) or state.phase is Phase.STOPPED
+        ):
+            self._raise(state.error, finished=finished)
+        if not finished:
+            self._raise(UnavailableError("no answer yet"), finished=False)
+
+    def give_up(self) -> None:
+        """Have every ``wait`` end now, those to come included; may be called from a signal handler."""
+        self._given_up = True
+        with self._changed:
+            self._changed.notify_all()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Publish what is left, within *timeout_seconds*, release the heartbeat, and end the thread.
+
+        Raise what ``wait`` raises if something is left; the thread ends in any case.
+        """
+        try:
+            if self._thread.is_alive() or self._state.phase in {Phase.FENCED, Phase.STOPPED}:
+                self.wait(timeout_seconds)
+        finally:
+            self._end(_ABORT_SECONDS)
+            self._release()
+
+    def abort(self) -> None:
+        """End without publishing anything more; a request that is under way is left to its own deadline."""
+        self._end(_ABORT_SECONDS)
+
+    def _pending_ids(self) -> set[bytes]:
+        return {draft.write_id for draft in self._ledger.pending}
+
+    def _end(self, timeout_seconds: float) -> None:
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+
+    def _raise(self, error: ConfstreamError, *, finished: bool) -> None:
+        left = len(self._ledger.pending)
+        if finished or not left:
+            raise error
+        raise UnavailableError(
+            f"{left} revision(s) are not on the replica: {error}; they are safe in the journal"
+        ) from error
+
+    def _release(self) -> None:
+        session, phase = self._session, self._state.phase
+        if session is None or self._thread.is_alive():
+            return
+        try:
+            if phase is not Phase.FENCED:
+                session.release(self.lag_seconds)
+        except ConfstreamError as error:
+            logger.warning("the heartbeat could not be released, others will wait until it is old: %s", error)
+        finally:
+            session.close()
+            self._session = None
+
+    def _set(self, **changes: Any) -> None:  # noqa: ANN401 - fields of the state
+        with self._changed:
+            self._state = replace(self._state, **changes)
+            self._changed.notify_all()
+
+    def _run_to_the_end(self) -> None:
+        try:
+            self._run()
+        except Exception as error:
+            # A bug in here must not look like a quiet day (P7).
+            logger.exception("the uplink failed; this is a bug in confstream")
+            self._set(phase=Phase.STOPPED, error=ConfstreamError(f"the uplink failed: {error!r}"))
+        finally:
+            self.on_end()
+
+    def _run(self) -> None:
+        backoff_seconds = _BACKOFF_SECONDS_FIRST
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                idle_seconds = self._step()
+            except FencedError as error:
+                self._fenced(error)
+                return
+            except ConfstreamError as error:
+                self._failed(error)
+                if isinstance(error, NoExclusiveCreateError | UsageError):
+                    self._set(phase=Phase.STOPPED)
+                    return
+                self._clock.wait(self._stop, backoff_seconds * self._random.uniform(0.7, 1.3))
+                backoff_seconds = min(backoff_seconds * 2, _BACKOFF_SECONDS_MAX)
+                continue
+            backoff_seconds = _BACKOFF_SECONDS_FIRST
+            # Standing by, only the time to look again counts, however much is captured meanwhile.
+            self._clock.wait(self._stop if self._state.phase is Phase.STANDBY else self._wake, idle_seconds)
+
+    def _step(self) -> float:
+        """Do what there is to do; return for how many seconds there will be nothing."""
+        if self._session is None:
+            self._session = self._connect()
+        if self._session is None:
+            return self._settings.heartbeat_seconds or HEARTBEAT_SECONDS
+        self._session.publish(self._published)
+        # What is held back is nothing to wait for.
+        self._set()
+        if self._session.upkeep(self.lag_seconds):
+            self._answered()
+        return self._session.idle_seconds
+
+    def _connect(self) -> Session | None:
+        """Return a session; None while another writer owns the log."""
+        ledger, settings, store = self._ledger, self._settings, self._open_store()
+        session = None
+        try:
+            descriptor = find_or_create(
+                store,
+                self._clock,
+                version=settings.version,
+                new_id=lambda: self._new_id(16).hex(),
+                proven=ledger.notes.get("proven") == store.url,
+                unsafe_single_writer=settings.unsafe_single_writer,
+            )
+            if ledger.stream not in {None, descriptor.stream}:
+                logger.warning("the journal belonged to another replica; its tree now follows %s", store.url)
+                ledger.rebase(Position(), EMPTY)
+            ledger.attach(descriptor.stream)
+            ledger.note("proven", store.url)
+            reader = LogReader(store)
+            if ledger.fenced is not None and not self._standby.may_go_on(reader, ledger.fenced):
+                self._stand_by(ledger.fenced)
+                return None
+            if ledger.fenced is not None:
+                ledger.fence(None)
+            session = Session(
+                store,
+                reader,
+                ledger,
+                self._sources,
+                clock=self._clock,
+                settings=settings,
+                stop=self._stop,
+                new_id=self._new_id,
+            )
+        finally:
+            if session is None:
+                store.close()
+        head = session.publisher.head.position
+        phase = _PHASES.get(session.origin.relation, Phase.PUBLISHING)
+        self._session = session
+        self._set(phase=phase, epoch=session.publisher.epoch, position=head, detail=session.origin.note)
+        self._answered()
+        return session
+
+    def _published(self, published: Published) -> None:
+        assert self._session is not None  # noqa: S101 - only a session publishes
+        epoch = self._session.publisher.epoch
+        self._set(phase=Phase.PUBLISHING, epoch=epoch, position=published.position, detail="")
+        self._answered()
+
+    def _stand_by(self, owner: FencedBy) -> None:
+        said = f"writer {owner.writer} owns the log (epoch {owner.epoch}); standing by until it is gone, or --takeover"
+        if self._state.phase is not Phase.STANDBY:
+            logger.error("%s", said)
+        self._set(phase=Phase.STANDBY, error=FencedError(said), connected=True)
+
+    def _fenced(self, error: FencedError) -> None:
+        """Remember who fenced this writer, and keep its drafts as a fork (P5)."""
+        session, said = self._session, str(error)
+        if session is not None and session.publisher.fenced_by is not None:
+            other = session.publisher.fenced_by.revision
+            self._ledger.fence(FencedBy(other.writer, other.epoch))
+            left = len(self._ledger.pending)
+            try:
+                fork = session.fork()
+            except ConfstreamError as failure:
+                said += f"; {left} revision(s) of this writer stay in the journal, for the fork failed: {failure}"
+            else:
+                said += f"; {left} revision(s) are kept as the fork {fork.writer}-{fork.epoch}" if fork else ""
+        logger.error("fenced: %s", said)
+        self._set(phase=Phase.FENCED, error=FencedError(said))
+
+    def _answered(self) -> None:
+        if self._failing_since is not None:
+            seconds, left = self._clock.elapsed_seconds() - self._failing_since, len(self._ledger.pending)
+            logger.info("recovered: the replica answers again after %.0f s, %d to publish", seconds, left)
+            self._failing_since = None
+            self._said = ("", 0.0)
+        self._set(connected=True, error=None, confirmed_ns=self._clock.now_ns())
+
+    def _failed(self, error: ConfstreamError) -> None:
+        now = self._clock.elapsed_seconds()
+        if self._failing_since is None:
+            self._failing_since = now
+        text, said_at = self._said
+        kind = f"{type(error).__name__} {_VARIABLE.sub('', str(error))}"
+        if kind != text or now - said_at >= _REPEAT_SECONDS:
+            level = logging.WARNING if type(error) is UnavailableError else logging.ERROR
+            left = len(self._ledger.pending)
+            logger.log(level, "the replica does not take revisions, %d wait in the journal: %s", left, error)
+            self._said = (kind, now)
+        session = self._session
+        if isinstance(error, AccessDeniedError | IntegrityError) and session and session.publisher.in_doubt is None:
+            # Other credentials need another connection, and another history another look.
+            session.close()
+            self._session = None
+        self._set(error=error)

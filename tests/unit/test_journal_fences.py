@@ -1,0 +1,208 @@
+"""Another writer of the same log: forks, standing by, and taking over."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from confstream.clock import SystemClock
+from confstream.errors import (
+    FencedError,
+)
+from confstream.journal.journal import Journal
+from confstream.journal.phase import Phase
+from confstream.testing import Fault, ManualClock, fail_on
+from tests.journals import PATIENCE_SECONDS, Replica, eventually, opener
+
+Open = Callable[..., Journal]
+FOREVER = 1_000_000
+_CLOCK = SystemClock()
+
+
+class QuickClock(SystemClock):
+    """Real time, but no pause between attempts is long."""
+
+    def wait(self, event: Any, timeout_seconds: float) -> bool:
+        return super().wait(event, min(timeout_seconds, 0.02))
+
+
+@pytest.fixture
+def replica() -> Replica:
+    return Replica()
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
+    return opener(monkeypatch, replica)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    directory = tmp_path / "tree"
+    directory.mkdir()
+    return directory
+
+
+def outage() -> list[Fault]:
+    return [fail_on(operation, times=FOREVER) for operation in ("put", "get", "list", "replace", "delete")]
+
+
+def sleeping(clock: ManualClock) -> Callable[[], bool]:
+    return lambda: clock.sleepers > 0
+
+
+def test_p5_a_fenced_writer_keeps_everything_as_a_fork_and_says_so(
+    root: Path, replica: Replica, start: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended: list[bool] = []
+    journal = start(root)
+    journal.on_failure(lambda: ended.append(True))
+    journal.write("a", "1")
+    journal.sync(PATIENCE_SECONDS)
+    replica.plan += outage()
+    for text in ("2", "3", "4"):
+        journal.write("a", text)
+    replica.edit({"a": b"theirs"})
+    replica.plan.clear()
+
+    with pytest.raises(FencedError, match=r"kept as the fork"):
+        journal.sync(PATIENCE_SECONDS)
+    eventually(lambda: ended == [True], "the callback")
+    assert journal.status().phase is Phase.FENCED
+    assert isinstance(journal.failure, FencedError)
+    journal.write("a", "5")
+    with pytest.raises(FencedError):
+        journal.close()
+
+    forks = replica.history().forks()
+    assert [entry.number for entry in forks] == [2, 3, 4]
+    assert replica.files() == {"a": b"theirs"}
+    assert "fenced" in caplog.text
+
+
+def test_p5_a_fork_that_failed_in_the_middle_is_completed_by_the_next_start(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    journal = start(root)
+    journal.write("a", "1")
+    journal.sync(PATIENCE_SECONDS)
+    replica.plan += outage()
+    for text in ("2", "3", "4"):
+        journal.write("a", text)
+    replica.edit({"a": b"theirs"})
+    replica.plan[:] = [fail_on("put", prefix="fork/", skip=1, times=1)]
+    with pytest.raises(FencedError, match="stay in the journal"):
+        journal.sync(PATIENCE_SECONDS)
+    journal.abort()
+    assert [entry.number for entry in replica.history().forks()] == [2]
+
+    with start(root, takeover=True) as journal:
+        journal.sync(PATIENCE_SECONDS)
+
+    assert replica.files() == {"a": b"4"}
+
+
+def test_p5_a_fenced_writer_stands_by_after_a_restart_and_captures_all_the_same(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    scribe = _fence(root, replica, start)
+    scribe.publisher.beat(60, 0, "")
+    clock = ManualClock(auto=False)
+
+    journal = start(root, clock=clock, heartbeat_seconds=60)
+    journal.write("a", "while standing by")
+    with pytest.raises(FencedError, match="standing by"):
+        journal.sync(PATIENCE_SECONDS)
+    assert journal.status().phase is Phase.STANDBY
+    assert journal.status().pending == 1
+    assert journal.failure is None
+    with pytest.raises(FencedError):
+        journal.close()
+    assert replica.files() == {"a": b"theirs"}
+
+
+@pytest.mark.parametrize("how", ["released", "silent", "old"])
+def test_p5_standing_by_ends_when_the_other_writer_is_gone(root: Path, replica: Replica, start: Open, how: str) -> None:
+    scribe = _fence(root, replica, start)
+    scribe.publisher.beat(60, 0, "")
+    clock = ManualClock(auto=False)
+    with start(root, clock=clock, heartbeat_seconds=60) as journal:
+        eventually(lambda: journal.status().phase is Phase.STANDBY, "standing by")
+        journal.write("a", "mine again")
+        eventually(sleeping(clock), "the uplink to rest")
+        if how == "released":
+            scribe.publisher.beat(60, 0, "", released=True)
+            clock.advance(61)
+        elif how == "old":
+            clock.jump(1000)
+            clock.advance(61)
+        else:
+            clock.advance(181)
+        eventually(lambda: journal.status().phase is not Phase.STANDBY, "the takeover")
+        journal.sync(PATIENCE_SECONDS)
+
+    assert replica.files() == {"a": b"mine again"}
+    assert replica.revisions()[-1].epoch > scribe.publisher.epoch
+
+
+def test_p5_standing_by_goes_on_while_the_other_writer_lives(root: Path, replica: Replica, start: Open) -> None:
+    scribe = _fence(root, replica, start)
+    clock = ManualClock(auto=False)
+    scribe.publisher._clock = clock
+    scribe.publisher.beat(60, 0, "")
+    journal = start(root, clock=clock, heartbeat_seconds=60)
+    eventually(lambda: journal.status().phase is Phase.STANDBY, "standing by")
+    for _ in range(6):
+        eventually(sleeping(clock), "the uplink to rest")
+        lists = replica.metered.calls["list"]
+        scribe.publisher.beat(60, 0, "")
+        clock.advance(61)
+        eventually(lambda: replica.metered.calls["list"] > lists, "another look")  # noqa: B023 - called at once.
+    assert journal.status().phase is Phase.STANDBY
+    journal.abort()
+
+
+def test_p5_a_takeover_is_asked_for_and_fences_the_other(root: Path, replica: Replica, start: Open) -> None:
+    scribe = _fence(root, replica, start)
+    scribe.publisher.beat(60, 0, "")
+    with start(root, takeover=True) as journal:
+        journal.write("a", "mine")
+        journal.sync(PATIENCE_SECONDS)
+
+    with pytest.raises(FencedError):
+        scribe.write({"a": b"theirs again"})
+    assert replica.files() == {"a": b"mine"}
+
+
+def _fence(root: Path, replica: Replica, start: Open) -> Any:
+    journal = start(root)
+    journal.write("a", "1")
+    journal.sync(PATIENCE_SECONDS)
+    scribe = replica.scribe(clock=ManualClock())
+    scribe.write({"a": b"theirs"})
+    journal.write("a", "2")
+    with pytest.raises(FencedError):
+        journal.sync(PATIENCE_SECONDS)
+    with pytest.raises(FencedError):
+        journal.close()
+    return scribe
+
+
+def test_a_bug_in_the_thread_is_no_quiet_day(
+    root: Path, start: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from confstream.journal import session  # noqa: PLC0415
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(session.Session, "publish", broken)
+    journal = start(root)
+    journal.write("a", "1")
+
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        journal.sync(PATIENCE_SECONDS)
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        journal.close()
+    assert "this is a bug" in caplog.text

@@ -1,0 +1,347 @@
+"""The thread between journal and replica: outages, other writers, heartbeats, and what an idle one costs."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from confstream.clock import SystemClock
+from confstream.errors import (
+    AccessDeniedError,
+    NoExclusiveCreateError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from confstream.journal import journal as journal_module
+from confstream.journal.journal import Journal
+from confstream.journal.phase import Phase, UplinkSettings
+from confstream.testing import Fault, ManualClock, delay_put, fail_on
+from tests.journals import PATIENCE_SECONDS, Replica, eventually, files_of, opener
+
+Open = Callable[..., Journal]
+FOREVER = 1_000_000
+_CLOCK = SystemClock()
+
+
+class QuickClock(SystemClock):
+    """Real time, but no pause between attempts is long."""
+
+    def wait(self, event: Any, timeout_seconds: float) -> bool:
+        return super().wait(event, min(timeout_seconds, 0.02))
+
+
+@pytest.fixture
+def replica() -> Replica:
+    return Replica()
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
+    return opener(monkeypatch, replica)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    directory = tmp_path / "tree"
+    directory.mkdir()
+    return directory
+
+
+def outage() -> list[Fault]:
+    return [fail_on(operation, times=FOREVER) for operation in ("put", "get", "list", "replace", "delete")]
+
+
+def sleeping(clock: ManualClock) -> Callable[[], bool]:
+    return lambda: clock.sleepers > 0
+
+
+def test_p4_an_outage_loses_nothing_and_every_state_is_published_in_order(
+    root: Path, replica: Replica, start: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "confstream")
+    with start(root, clock=QuickClock()) as journal:
+        journal.write("a", "0")
+        journal.sync(PATIENCE_SECONDS)
+        replica.plan += outage()
+        for number in range(1, 20):
+            journal.write("a", str(number))
+        with pytest.raises(UnavailableError, match=r"19 revision\(s\) are not on the replica.*safe in the journal"):
+            journal.sync(0.2)
+        assert journal.status().pending == 19
+        assert journal.status().lag_seconds > 0
+        assert journal.status().error
+        replica.plan.clear()
+        journal.sync(PATIENCE_SECONDS)
+        assert (journal.status().pending, journal.status().error, journal.status().lag_seconds) == (0, "", 0)
+
+    assert [replica.files(number)["a"] for number in range(1, 21)] == [str(number).encode() for number in range(20)]
+    assert caplog.text.count("does not take revisions") == 1
+    assert caplog.text.count("recovered: the replica answers again") == 1
+
+
+def test_p4_a_journal_opens_and_writes_while_the_replica_is_away_from_the_start(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    replica.plan += outage()
+    with start(root, clock=QuickClock()) as journal:
+        journal.write("a", "1")
+        assert journal.status().phase is Phase.CONNECTING
+        replica.plan.clear()
+        journal.sync(PATIENCE_SECONDS)
+
+    assert replica.files() == {"a": b"1"}
+
+
+def test_p4_lost_acknowledgements_make_no_revision_twice(root: Path, replica: Replica, start: Open) -> None:
+    replica.plan.append(fail_on("put", prefix="log/", after_apply=True, times=5))
+    with start(root, clock=QuickClock()) as journal:
+        for number in range(5):
+            journal.write("a", str(number))
+        journal.sync(PATIENCE_SECONDS)
+
+    assert [made.changes[0].entry and made.changes[0].entry.size for made in replica.revisions()] == [1] * 5
+
+
+def test_p4_a_put_that_arrives_late_is_recognised(root: Path, replica: Replica, start: Open) -> None:
+    late = delay_put(prefix="log/", times=4)
+    replica.plan.append(late)
+    with start(root, clock=QuickClock()) as journal:
+        journal.write("a", "1")
+        eventually(lambda: late.hits == 4, "four attempts")
+        late.release()
+        journal.write("a", "2")
+        journal.sync(PATIENCE_SECONDS)
+
+    assert [replica.files(number) for number in (1, 2)] == [{"a": b"1"}, {"a": b"2"}]
+    assert replica.head == 2
+
+
+def test_p4_an_unknown_outcome_is_never_success(root: Path, replica: Replica, start: Open) -> None:
+    journal = start(root)
+    journal.sync(PATIENCE_SECONDS)
+    replica.plan.append(fail_on("put", prefix="log/", times=FOREVER, error=OutcomeUnknownError))
+    journal.write("a", "1")
+
+    with pytest.raises(UnavailableError):
+        journal.sync(0.2)
+    with pytest.raises(UnavailableError, match="safe in the journal"):
+        journal.close(0.1)
+
+    replica.plan.clear()
+    with start(root) as journal:
+        journal.sync(PATIENCE_SECONDS)
+    assert replica.files() == {"a": b"1"}
+
+
+def test_p7_denied_access_is_told_at_once_and_mended_without_a_restart(
+    root: Path, replica: Replica, start: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    with start(root, clock=QuickClock()) as journal:
+        journal.write("a", "1")
+        journal.sync(PATIENCE_SECONDS)
+        replica.plan.append(fail_on("put", times=FOREVER, error=AccessDeniedError))
+        journal.write("a", "2")
+        began = _CLOCK.elapsed_seconds()
+        with pytest.raises(AccessDeniedError):
+            journal.sync(PATIENCE_SECONDS)
+        assert _CLOCK.elapsed_seconds() - began < PATIENCE_SECONDS / 2
+        assert "ERROR" in caplog.text
+        assert journal.failure is None
+
+        replica.plan.clear()
+        eventually(lambda: replica.head == 2, "the publication")
+
+
+def test_p7_a_backend_that_overwrites_ends_publishing_with_the_reason(
+    root: Path, replica: Replica, start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica.memory, "put", replica.memory.replace)
+    ended: list[bool] = []
+    journal = start(root)
+    journal.on_failure(lambda: ended.append(True))
+    journal.write("a", "1")
+
+    with pytest.raises(NoExclusiveCreateError):
+        journal.sync(PATIENCE_SECONDS)
+    eventually(lambda: journal.status().phase is Phase.STOPPED, "the end")
+    assert isinstance(journal.failure, NoExclusiveCreateError)
+    with pytest.raises(NoExclusiveCreateError):
+        journal.close()
+
+    with start(root, unsafe_single_writer=True) as journal:
+        journal.sync(PATIENCE_SECONDS)
+    assert replica.files() == {"a": b"1"}
+
+
+def test_p7_what_could_not_be_published_at_the_end_is_an_error_and_kept(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    replica.plan += outage()
+    journal = start(root, clock=QuickClock())
+    journal.write("a", "1")
+
+    with pytest.raises(UnavailableError, match=r"1 revision\(s\) are not on the replica"):
+        journal.close(0.1)
+
+    replica.plan.clear()
+    with start(root):
+        pass
+    assert replica.files() == {"a": b"1"}
+
+
+def test_giving_up_ends_a_close_that_waits(root: Path, replica: Replica, start: Open) -> None:
+    replica.plan += outage()
+    journal = start(root)
+    journal.write("a", "1")
+    journal.give_up()
+    began = _CLOCK.elapsed_seconds()
+
+    with pytest.raises(UnavailableError):
+        journal.close(PATIENCE_SECONDS)
+
+    assert _CLOCK.elapsed_seconds() - began < PATIENCE_SECONDS / 2
+
+
+def test_p7_a_heartbeat_tells_who_and_where_comes_on_time_and_is_released_at_the_end(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    clock = ManualClock(auto=False)
+    with start(root, clock=clock, heartbeat_seconds=60) as journal:
+        journal.write("a", "1")
+        journal.sync(PATIENCE_SECONDS)
+        eventually(lambda: len(replica.beats()) == 1, "the first heartbeat")
+        (first,) = replica.beats()
+        assert (first.writer, first.epoch, first.interval_seconds) == (journal.status().writer, 1, 60)
+        assert first.host
+        assert not first.released
+        eventually(sleeping(clock), "the uplink to rest")
+        beats = replica.metered.calls["replace"]
+
+        clock.advance(59)
+        eventually(sleeping(clock), "the uplink to rest")
+        assert replica.metered.calls["replace"] == beats
+
+        clock.advance(2)
+        eventually(lambda: replica.metered.calls["replace"] == beats + 1, "the second heartbeat")
+        eventually(lambda: replica.beats()[0].time_ns == clock.now_ns(), "its time")
+        assert replica.beats()[0].number == 1
+
+    assert replica.beats()[0].released
+
+
+def test_p7_a_heartbeat_that_fails_is_an_outage_though_nothing_is_pending(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    replica.plan.append(fail_on("replace", times=FOREVER))
+    with start(root, clock=QuickClock(), heartbeat_seconds=60) as journal:
+        eventually(lambda: "injected" in journal.status().error, "the error to show")
+        replica.plan.clear()
+        eventually(lambda: journal.status().error == "", "the recovery")
+
+
+def test_p11_an_idle_journal_without_a_heartbeat_asks_nothing(root: Path, replica: Replica, start: Open) -> None:
+    clock = ManualClock(auto=False)
+    with start(root, clock=clock) as journal:
+        journal.write("a", "1")
+        journal.sync(PATIENCE_SECONDS)
+        eventually(sleeping(clock), "the uplink to rest")
+        replica.metered.reset()
+        clock.advance(80_000)
+        journal.status()
+        eventually(sleeping(clock), "the uplink to rest")
+
+        assert replica.metered.calls == {}
+
+
+def test_p11_one_change_is_one_put_and_every_fiftieth_writes_a_snapshot(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    clock = ManualClock(auto=False)
+    with start(root, clock=clock) as journal:
+        journal.write("a", "0")
+        journal.sync(PATIENCE_SECONDS)
+        eventually(sleeping(clock), "the uplink to rest")
+        replica.metered.reset()
+        for number in range(1, 120):
+            journal.write("a", f"{number}\n" * 20)
+            if number % 10 == 0:
+                journal.sync(PATIENCE_SECONDS)
+        journal.sync(PATIENCE_SECONDS)
+        eventually(lambda: sum(key.startswith("snapshot/") for key in replica.memory.objects) == 2, "two snapshots")
+        eventually(sleeping(clock), "the uplink to rest")
+
+        assert replica.metered.calls == {"put": 119 + 2}
+
+
+def test_p11_revisions_are_packed_in_the_background_while_publishing_goes_on(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    settings = UplinkSettings(heartbeat_seconds=0, pack_size=100, snapshot_every=50)
+    with start(root, settings=settings) as journal:
+        for number in range(160):
+            journal.write("a", str(number))
+        journal.sync(PATIENCE_SECONDS)
+        eventually(lambda: any(key.startswith("pack/") for key in replica.memory.objects), "a pack")
+        replica.metered.reset()
+        journal.write("a", "last")
+        journal.sync(PATIENCE_SECONDS)
+
+    assert replica.files(37) == {"a": b"36"}
+    assert replica.files() == {"a": b"last"}
+
+
+def test_p14_an_outage_past_the_bound_merges_the_oldest_and_keeps_the_newest_state(
+    root: Path, replica: Replica, start: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(journal_module, "PENDING_SIZE_MAX", 200_000)
+    with start(root, clock=QuickClock()) as journal:
+        journal.write("first", "1")
+        journal.sync(PATIENCE_SECONDS)
+        replica.plan += outage()
+        for number in range(60):
+            journal.write("a", f"{number} " * 3000)
+            assert journal.status().pending_bytes < 450_000
+        assert journal.status().pending < 60
+        assert "were merged into fewer" in caplog.text
+        replica.plan.clear()
+        journal.sync(PATIENCE_SECONDS)
+
+    assert replica.files() == files_of(root)
+    assert any("coalesced" in made.authorship.labels for made in replica.revisions())
+
+
+def test_p4_what_is_under_way_is_never_merged_and_a_sync_waits_for_what_it_was_merged_into(
+    root: Path, replica: Replica, start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "PENDING_SIZE_MAX", 1)
+    with start(root, clock=QuickClock()) as journal:
+        journal.sync(PATIENCE_SECONDS)
+        unknown = fail_on("put", prefix="log/", after_apply=True, times=FOREVER)
+        replica.plan += [unknown, fail_on("get", times=FOREVER)]
+        journal.write("a", "first")
+        eventually(lambda: replica.head == 1, "the put to arrive")
+        failures: list[BaseException] = []
+
+        def sync() -> None:
+            try:
+                journal.sync(1.0)
+            except UnavailableError as error:
+                failures.append(error)
+
+        for number in range(10):
+            journal.write("a", str(number))
+        waiting = threading.Thread(target=sync)
+        waiting.start()
+        for number in range(10, 60):
+            journal.write("a", str(number))
+        waiting.join(PATIENCE_SECONDS)
+        assert len(failures) == 1, "a sync returned while nothing was on the replica"
+
+        replica.plan.clear()
+        journal.sync(PATIENCE_SECONDS)
+
+    assert replica.files(1) == {"a": b"first"}
+    assert replica.files() == {"a": b"59"}
