@@ -1,0 +1,357 @@
+"""Protect a directory that other programs write: watch, wait until a file is finished, record, publish.
+
+Wake-ups come from the watcher, the truth from comparing stamps. Nothing about
+a file stops the rest (P6), and the end says whether everything is on the
+replica (P7).
+"""
+
+import contextlib
+import logging
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confstream.clock import Clock, SystemClock
+from confstream.errors import ConfstreamError, UsageError
+from confstream.journal.journal import Journal
+from confstream.journal.phase import HEARTBEAT_SECONDS
+from confstream.journal.views import JournalStatus
+from confstream.scan import RootGoneError, Selection
+from confstream.settle import Mark, Settler
+from confstream.stamp import Stamp
+from confstream.watch import Events, Watcher, open_watcher
+
+logger = logging.getLogger("confstream.replicate")
+
+SCAN_SECONDS = 60.0
+SHUTDOWN_SECONDS = 20.0
+_FIRST_SETTLES_MAX = 3
+_LOST_SECONDS = 1.0
+"""How often to look whether a directory that went away is back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicateOptions:
+    """How to replicate; times in seconds.
+
+    *settle_seconds* is how long a file must be unchanged where no close is
+    told, *close_seconds* where one is; after *settle_seconds_max* it is
+    captured anyway, marked. *quiet_seconds* is how long the directory must be
+    quiet before the last look at the end, within *shutdown_seconds* for all.
+    *once* captures, publishes and ends. *command* is a child to run.
+    """
+
+    settle_seconds: float = 2.0
+    close_seconds: float = 0.02
+    settle_seconds_max: float = 60.0
+    scan_seconds: float = SCAN_SECONDS
+    poll_seconds: float = 1.0
+    polling: bool | None = None
+    quiet_seconds: float = 0.5
+    shutdown_seconds: float = SHUTDOWN_SECONDS
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    guards: bool = True
+    takeover: bool = False
+    unsafe_single_writer: bool = False
+    once: bool = False
+    command: Sequence[str] = ()
+    state_dir: Path | None = None
+    author: str = ""
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicateReport:
+    """How a run ended: the journal's last word, the child's exit code if there was one, the signal that ended it."""
+
+    status: JournalStatus
+    child: int | None = None
+    signal: int = 0
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+
+class Replicator:
+    """Replicates one directory until it is told to stop. ``signal`` may be called from a signal handler."""
+
+    def __init__(
+        self,
+        tree: str | Path,
+        replica: str,
+        options: ReplicateOptions,
+        *,
+        selection: Selection | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._root = Path(tree).absolute()
+        self._replica = replica
+        self._options = options
+        self._selection = selection
+        self._storage_options = storage_options
+        self._clock = clock or SystemClock()
+        self._stop = threading.Event()
+        self._signal = 0
+        self._journal: Journal | None = None
+        self._watcher: Watcher | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._deadline: float | None = None
+        self._seen: dict[bytes, Stamp | None] = {}
+        self._scan_at = 0.0
+        self._rooted = True
+
+    def signal(self, number: int) -> None:
+        """Begin to end: pass the signal to the child if there is one, else flush and return from ``run``.
+
+        The second call gives up the flush: ``run`` returns at once, with an
+        error if anything is not on the replica.
+        """
+        child = self._child
+        if child is not None and child.poll() is None:
+            child.send_signal(number)
+        else:
+            self._stop.set()
+            if self._signal:
+                self._deadline = 0.0
+                if self._journal is not None:
+                    self._journal.give_up()
+        self._signal = self._signal or number
+        self._wake()
+
+    def run(self) -> ReplicateReport:
+        """Replicate until ``signal``, the child's end, or the end of ``once``.
+
+        Raise ``FencedError`` when another writer took over,
+        ``UnavailableError`` when the end came before everything was on the
+        replica, ``UsageError`` if there is no such directory.
+        """
+        options = self._options
+        if not self._root.is_dir():
+            raise UsageError(f"{self._root} is not a directory: give the directory to protect, or create it first")
+        journal = Journal.open(
+            self._root,
+            self._replica,
+            storage_options=self._storage_options,
+            selection=self._selection,
+            state_dir=options.state_dir,
+            author=options.author,
+            guards=options.guards,
+            heartbeat_seconds=options.heartbeat_seconds,
+            takeover=options.takeover,
+            unsafe_single_writer=options.unsafe_single_writer,
+            timeout_seconds=options.timeout_seconds,
+            clock=self._clock,
+            capture=False,
+            publish=False,
+        )
+        self._journal = journal
+        try:
+            self._watcher = self._watch()
+            journal.on_failure(self._wake)
+            settler = Settler(
+                close_events=self._watcher.close_events,
+                close_seconds=options.close_seconds,
+                seconds=options.settle_seconds,
+                max_seconds=max(options.settle_seconds_max, options.settle_seconds),
+            )
+            self._start(journal, settler)
+            self._start_child()
+            self._replicate(journal, settler)
+            return self._end(journal, settler)
+        finally:
+            self._kill_child()
+            watcher, self._watcher = self._watcher, None
+            if watcher is not None:
+                watcher.close()
+            journal.abort()
+
+    def _wake(self) -> None:
+        # The watcher may be another one by now than when this was given to somebody, or be closed already.
+        watcher = self._watcher
+        if watcher is not None:
+            with contextlib.suppress(ValueError):
+                watcher.wake()
+
+    def _watch(self) -> Watcher:
+        options = self._options
+        return open_watcher(
+            self._root, self._selection, self._clock, polling=options.polling, interval_seconds=options.poll_seconds
+        )
+
+    def _start(self, journal: Journal, settler: Settler) -> None:
+        """Capture what is there, then publish: how a tree stands to the log is only known of a whole one."""
+        differing, young = self._whole(journal)
+        now = self._clock.elapsed_seconds()
+        fresh = not journal.status().files
+        first = differing if fresh else {path: differing[path] for path in differing.keys() - young}
+        if first:
+            journal.capture(first, unsettled=sorted(young & first.keys()))
+        for path in differing.keys() - first.keys():
+            settler.note(path, Mark.SEEN, now)
+        # What happened in the meantime was told before anybody listened.
+        self._scan_at = now
+        journal.publish()
+        how = "inotify" if self._watcher is not None and self._watcher.close_events else "polling"
+        logger.info("watching %s (%s), %d files", self._root, how, journal.status().files)
+
+    def _whole(self, journal: Journal) -> tuple[dict[bytes, Stamp | None], set[bytes]]:
+        """Return what differs, and which of it was changed so lately that it may not be finished.
+
+        A journal that knows nothing yet waits for those a while: part of a
+        tree must never look like all of it.
+        """
+        settle_seconds = self._options.settle_seconds
+        deadline = self._clock.elapsed_seconds() + _FIRST_SETTLES_MAX * settle_seconds
+        while True:
+            differing, now_ns = journal.differing(), self._clock.now_ns()
+            ages = {path: (now_ns - stamp.ctime_ns) / 1e9 for path, stamp in differing.items() if stamp is not None}
+            young = {path for path, age in ages.items() if age < settle_seconds}
+            waited = self._clock.elapsed_seconds() >= deadline or self._stop.is_set()
+            if not young or waited or journal.status().files:
+                return differing, young
+            self._clock.wait(self._stop, max(settle_seconds - min(ages[path] for path in young), 0.01))
+
+    def _replicate(self, journal: Journal, settler: Settler) -> None:
+        while not self._stop.is_set():
+            if (failure := journal.failure) is not None:
+                raise failure
+            if self._child is not None and self._child.poll() is not None:
+                return
+            if self._options.once and not len(settler):
+                return
+            self._turn(journal, settler)
+
+    def _turn(self, journal: Journal, settler: Settler, timeout_seconds: float | None = None) -> Events:
+        """Wait for the next thing to do, and do it."""
+        events = self._wait(settler, timeout_seconds)
+        now = self._clock.elapsed_seconds()
+        if self._watcher is not None and settler.close_events and not self._watcher.close_events:
+            settler.close_events = False
+            settler.lose_closes()
+        if events.overflow:
+            logger.warning("events were lost, the whole directory is compared")
+            settler.lose_closes()
+        settler.note_all(events.changed, events.moved, now)
+        if events.root_lost:
+            self._rooted = False
+        if events.overflow or events.rescan or not self._rooted or now >= self._scan_at:
+            self._scan(journal, settler, now)
+        self._settle(journal, settler, now)
+        return events
+
+    def _wait(self, settler: Settler, timeout_seconds: float | None) -> Events:
+        now = self._clock.elapsed_seconds()
+        look = settler.next_look()
+        until = [self._scan_at] if self._rooted else [now + _LOST_SECONDS]
+        if look is not None:
+            until.append(look)
+        if timeout_seconds is not None:
+            until.append(now + timeout_seconds)
+        assert self._watcher is not None  # noqa: S101 - there is one while it runs
+        return self._watcher.wait(max(0.0, min(until) - now))
+
+    def _scan(self, journal: Journal, settler: Settler, now: float) -> None:
+        """Compare the whole directory: what events did not tell, if anything."""
+        if not self._rooted:
+            self._return_to_root()
+        try:
+            differing = journal.differing()
+        except RootGoneError:
+            differing = {}
+        for path in differing:
+            if path not in settler:
+                settler.note(path, Mark.SEEN, now)
+        self._scan_at = now + (self._options.scan_seconds if settler.close_events else self._options.poll_seconds)
+
+    def _return_to_root(self) -> None:
+        try:
+            watcher = self._watch()
+        except ConfstreamError:
+            return
+        before, self._watcher, self._rooted = self._watcher, watcher, True
+        if before is not None:
+            before.close()
+        if self._stop.is_set():
+            watcher.wake()
+
+    def _settle(self, journal: Journal, settler: Settler, now: float) -> None:
+        for path in settler.due(now):
+            try:
+                self._seen[path] = journal.stamp(path)
+            except (OSError, RootGoneError):
+                # Nothing can be said of it: the next scan will.
+                settler.forget(path)
+                self._seen.pop(path, None)
+                continue
+            settler.observe(path, self._seen[path], now)
+        ready = settler.take(now)
+        if not ready:
+            return
+        stamps = {one.path: self._seen.pop(one.path, None) for one in ready}
+        captured = journal.capture(stamps, unsettled=[one.path for one in ready if not one.settled])
+        for path in captured.unstable:
+            # Somebody wrote between the last look and the capture.
+            settler.note(path, Mark.SEEN, now)
+
+    def _end(self, journal: Journal, settler: Settler) -> ReplicateReport:
+        """Take a last look once the tree is quiet, publish, and close; everything within the time for it."""
+        options = self._options
+        if self._deadline is None:
+            self._deadline = self._clock.elapsed_seconds() + options.shutdown_seconds
+        if self._signal or self._child is not None:
+            self._quieten(journal, settler)
+        self._last_look(journal, settler)
+        left = max(0.0, self._deadline - self._clock.elapsed_seconds()) if not options.once else options.timeout_seconds
+        status = journal.close(left)
+        code = None if self._child is None else self._child.returncode
+        if status.pending or status.detail:
+            logger.warning("done, the replica is at revision %d: %s", status.position.number, status.detail)
+        else:
+            logger.info("done: revision %d is on the replica, nothing is left", status.position.number)
+        return ReplicateReport(status, code, self._signal, status.unreadable)
+
+    def _quieten(self, journal: Journal, settler: Settler) -> None:
+        """Go on until nothing happens any more: applications write their state while they shut down."""
+        quiet_since = self._clock.elapsed_seconds()
+        # A third of the time is kept for publishing.
+        until = quiet_since + self._options.shutdown_seconds * 2 / 3
+        while True:
+            now = self._clock.elapsed_seconds()
+            deadline = min(until, self._deadline if self._deadline is not None else until)
+            if now >= deadline or (now - quiet_since >= self._options.quiet_seconds and not len(settler)):
+                return
+            if self._turn(journal, settler, self._options.quiet_seconds / 5).changed:
+                quiet_since = self._clock.elapsed_seconds()
+
+    def _last_look(self, journal: Journal, settler: Settler) -> None:
+        differing = journal.differing()
+        unsettled = [path for path in differing if path in settler]
+        if differing and (torn := journal.capture(differing, unsettled=unsettled).unstable):
+            # There is no later: as they are is better than not at all.
+            journal.capture(torn, unsettled=torn)
+
+    def _start_child(self) -> None:
+        command = list(self._options.command)
+        if not command:
+            return
+        try:
+            self._child = subprocess.Popen(command)  # noqa: S603 - the user's own command
+        except OSError as error:
+            raise UsageError(f"cannot run {command[0]!r}: {error.strerror}") from error
+
+        def reap(child: subprocess.Popen[bytes]) -> None:
+            child.wait()
+            self._wake()
+
+        threading.Thread(target=reap, args=(self._child,), name="confstream-child", daemon=True).start()
+
+    def _kill_child(self) -> None:
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(signal.SIGTERM)
+            try:
+                self._child.wait(self._options.shutdown_seconds)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
