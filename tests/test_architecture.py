@@ -11,11 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES_OF_A_MODULE_MAX = 400
+LINES_OF_A_TEST_MODULE_MAX = 700  # What proves one module stands together.
 LINES_OF_A_FUNCTION_MAX = 50
 
-# The promises that have a test today. Whoever proves another adds it here, in the commit of its first test; nobody
-# takes one out. Once all of PROMISES are here, the list has done its work and PROMISES takes its place.
-PROVEN: frozenset[str] = frozenset()
 PROMISES = frozenset(f"p{number}" for number in range(1, 15))
 
 # Written so that this file does not hold what it looks for.
@@ -61,7 +59,7 @@ def test_a_module_and_its_functions_can_be_read_in_one_go(path: Path) -> None:
     ]
 
     assert too_long == []
-    assert len(text.splitlines()) <= LINES_OF_A_MODULE_MAX
+    assert len(text.splitlines()) <= (LINES_OF_A_MODULE_MAX if path in SHIPPED else LINES_OF_A_TEST_MODULE_MAX)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=_name)
@@ -112,15 +110,11 @@ def _promises_in_test_names() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     )
-    return {f"p{number}" for name in names for number in re.findall(r"_p(\d+)(?=_|$)", name)}
+    return {f"p{number}" for name in names for number in re.findall(r"_[pP](\d+)(?=_|$)", name)}
 
 
-def test_every_promise_said_to_be_proven_has_a_test_that_bears_its_number() -> None:
-    assert PROVEN - _promises_in_test_names() == set()
-
-
-def test_a_promise_that_has_a_test_is_listed_so_that_it_keeps_it() -> None:
-    assert _promises_in_test_names() - PROVEN == set(), "add these to PROVEN above"
+def test_every_promise_has_a_test_that_bears_its_number() -> None:
+    assert PROMISES - _promises_in_test_names() == set()
 
 
 def test_no_test_bears_the_number_of_a_promise_that_was_never_made() -> None:

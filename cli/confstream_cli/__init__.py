@@ -1,0 +1,25 @@
+"""The command line of confstream: parse, one call of the library, print.
+
+This module is all that is imported where nothing has to be done: the answer
+of ``restore --if-missing`` with the configuration present comes from it (P2).
+"""
+
+import os
+import sys
+
+from confstream_cli import shortcut
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command of this process's arguments, and end with the exit code that README lists."""
+    arguments = sys.argv[1:]
+    line = shortcut.answer(arguments, os.environ)
+    if line is not None:
+        print(line, flush=True)  # noqa: T201 - a result, before anything that could print better is imported
+        return
+    # P2: whatever needs more than that pays for it, and nobody else does.
+    from confstream_cli.app import run  # noqa: PLC0415
+
+    run(arguments)

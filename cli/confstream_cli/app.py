@@ -1,0 +1,160 @@
+"""All commands, and how they end: the exit codes of DESIGN, one for each error that a command can meet."""
+
+from __future__ import annotations  # The library's types are named here, and imported where they are used.
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Annotated, NoReturn
+
+import typer
+
+import confstream
+from confstream_cli import environment, logs, output, shortcut
+from confstream_cli.commands import EXAMPLES, health, log, replicate, restore, revision, upkeep
+
+EXIT_CODES: dict[type[confstream.ConfstreamError], int] = {
+    confstream.ConfstreamError: 1,
+    confstream.UsageError: 2,
+    confstream.PartialError: 3,
+    confstream.RefusedError: 4,
+    confstream.NotFoundError: 5,
+    confstream.NoReplicaError: 10,
+    confstream.FencedError: 11,
+    confstream.DivergedError: 12,
+    confstream.NoExclusiveCreateError: 13,
+    confstream.IntegrityError: 14,
+    confstream.StaleError: 15,
+    confstream.UnavailableError: 16,
+    confstream.AccessDeniedError: 16,
+    confstream.OutcomeUnknownError: 16,
+}
+"""README lists them with what to do; 0 is "done, or nothing to do", 128 and more "ended by a signal"."""
+
+_INTERRUPTED, _PIPE_CLOSED = 130, 141
+
+app = typer.Typer(
+    name="confstream",
+    help="A journal for configuration directories: every write kept, any point in time restored.",
+    epilog="Every option has a CONFSTREAM_* variable; lists are separated by blanks there. Errors have the exit codes"
+    " that README lists.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+# "-3" is a revision, so these two take what looks like an option, and refuse it themselves where it is none.
+_NUMBERS = {"ignore_unknown_options": True}
+for _name, _function, _settings in (
+    ("replicate", replicate.replicate, None),
+    ("restore", restore.restore, None),
+    ("log", log.log, None),
+    ("show", revision.show, _NUMBERS),
+    ("cat", revision.cat, None),
+    ("ls", revision.ls, None),
+    ("diff", revision.diff, _NUMBERS),
+    ("status", health.status, None),
+    ("verify", upkeep.verify, None),
+    ("compact", upkeep.compact, None),
+    ("tag", upkeep.tag, None),
+):
+    app.command(_name, epilog=f"Example: {EXAMPLES[_name]}", context_settings=_settings)(_function)
+
+
+@app.command("version")
+def _version() -> None:
+    """Print the version."""
+    output.Page().line(f"confstream {shortcut.version()}")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="CONFSTREAM_DEBUG", help="Show where in the code an error comes from.")
+    ] = False,
+) -> None:
+    del debug  # ``run`` has seen it, wherever it stood.
+    if version:
+        _version()
+    elif context.invoked_subcommand is None:
+        output.Page().line(context.get_help())
+
+
+def run(args: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and leave the process with the code of the contract."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in arguments or os.environ.get("CONFSTREAM_DEBUG", "0").lower() not in {"", "0", "false", "no"}
+    output.prepare()
+    try:
+        code = _guarded([argument for argument in arguments if argument != "--debug"], debug=debug)
+        sys.stdout.flush()
+    except (BrokenPipeError, output.PipeClosedError):
+        # Like a program that SIGPIPE ends; the interpreter must not try to flush once more.
+        sys.stdout = io.StringIO()
+        _forget_stdout()
+        code = _PIPE_CLOSED
+    finally:
+        logs.reset()
+    sys.exit(code)
+
+
+def code_of(error: confstream.ConfstreamError) -> int:
+    """Return the exit code of *error*: its class's, or that of the nearest class above."""
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
+
+
+def _guarded(arguments: list[str], *, debug: bool) -> int:
+    try:
+        _check_environment()
+        logs.configure(logs.WARNING)
+        found = typer.main.get_command(app).main(arguments, prog_name="confstream", standalone_mode=False)
+        return found if isinstance(found, int) else 0
+    except (BrokenPipeError, output.PipeClosedError):
+        raise
+    except SystemExit as error:
+        # Typer's own answer to a pipe that nobody reads, even where it was asked not to exit.
+        raise output.PipeClosedError from error
+    except KeyboardInterrupt:
+        output.note("interrupted")
+        return _INTERRUPTED
+    except confstream.ConfstreamError as error:
+        _tell(str(error), debug=debug)
+        return error.exit_code if isinstance(error, replicate.SignalledError) else code_of(error)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: one line and a code, never a trace by chance
+        if hasattr(error, "format_message"):
+            # Typer's own: what was typed cannot be meant.
+            _tell(f"{error.format_message()} (see confstream {' '.join(arguments[:1])} --help)", debug=debug)
+            return 2
+        what = f"{type(error).__name__}: {error}"
+        _tell(f"{what}; this is a fault of confstream or of the system: --debug shows where", debug=debug)
+        return 1
+
+
+def _check_environment() -> None:
+    for name in environment.unknown(os.environ):
+        known = sorted(environment.OF_RESTORE | environment.OF_OTHERS)
+        near = get_close_matches(name, known, 1, 0)[0]
+        raise confstream.UsageError(f"there is no variable {name}; nearest is {near}. Rename or unset it")
+
+
+def _tell(text: str, *, debug: bool) -> None:
+    if debug:
+        trace = traceback.format_exc()
+        sys.stderr.write("".join(f"{confstream.mask_line(line)}\n" for line in trace.splitlines()))
+    for number, line in enumerate(text.splitlines()):
+        shown = output.clean(confstream.mask_line(line))
+        sys.stderr.write(f"confstream: {shown}\n" if not number else f"  {shown}\n")
+
+
+def _forget_stdout() -> None:
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.close(nothing)
+    except OSError:
+        return

@@ -1,0 +1,16 @@
+"""The commands: each parses, calls the library once, and prints."""
+
+EXAMPLES = {
+    "replicate": "confstream replicate /config s3://bucket/frigate",
+    "restore": "confstream restore --if-missing --guard config.yml s3://bucket/frigate /config",
+    "log": "confstream log s3://bucket/frigate config.yml --limit 20",
+    "show": "confstream show s3://bucket/frigate 42",
+    "cat": "confstream cat s3://bucket/frigate config.yml --timestamp '2h ago'",
+    "ls": "confstream ls s3://bucket/frigate --revision -3 --recursive",
+    "diff": "confstream diff s3://bucket/frigate latest-good latest --path config.yml",
+    "status": "confstream status s3://bucket/frigate --max-lag 15m",
+    "verify": "confstream verify s3://bucket/frigate",
+    "compact": "confstream compact s3://bucket/frigate --dry-run",
+    "tag": "confstream tag s3://bucket/frigate before-upgrade",
+}
+"""One that works for each command, shown at the end of its help."""

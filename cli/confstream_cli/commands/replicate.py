@@ -1,0 +1,168 @@
+"""``confstream replicate``: protect a directory until told to stop."""
+
+from __future__ import annotations  # The library's types are named here, and imported where they are used.
+
+import logging
+import shlex
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import confstream
+from confstream_cli import logs, options, output
+
+logger = logging.getLogger("confstream.cli")
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_NAMED_MAX = 3
+
+
+class SignalledError(confstream.ConfstreamError):
+    """A signal came, and what was not published by then is only in the local journal."""
+
+    def __init__(self, error: confstream.ConfstreamError, number: int) -> None:
+        super().__init__(str(error))
+        self.exit_code = 128 + number
+
+
+_Once = Annotated[bool, options.option("--once", "Publish what changed, and end.")]
+_Command = Annotated[
+    str | None,
+    options.option("--exec", "Run it, pass signals on to it, publish after it ends, and end with its code.", "COMMAND"),
+]
+_Settle = Annotated[str, options.option("--settle", "How long a file rests where no close is told.", "TIME")]
+_Poll = Annotated[str | None, options.option("--poll", "Look so often instead of waiting for events.", "TIME")]
+_ScanInterval = Annotated[str, options.option("--scan-interval", "Compare everything so often.", "TIME")]
+_Heartbeat = Annotated[str, options.option("--heartbeat", "Prove life on the replica; 0 never.", "TIME")]
+_NoGuards = Annotated[bool, options.option("--no-guards", "Believe an empty directory, too.")]
+_Takeover = Annotated[bool, options.option("--takeover", "Write although another writer fenced this one.")]
+_UnsafeSingleWriter = Annotated[
+    bool, options.option("--unsafe-single-writer", "Accept storage that cannot keep two writers apart.")
+]
+_ShutdownTimeout = Annotated[str, options.option("--shutdown-timeout", "Time to publish at the end.", "TIME")]
+_LogFormat = Annotated[str, options.option("--log-format", "text or json, on stderr.", "FORMAT")]
+
+
+def replicate(
+    arguments: Annotated[list[str] | None, options.arguments("TREE [REPLICA]")] = None,
+    *,
+    once: _Once = False,
+    command: _Command = None,
+    profile: options.Profile = "generic",
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    state_dir: options.StateDir = None,
+    settle: _Settle = "2s",
+    poll: _Poll = None,
+    scan_interval: _ScanInterval = "60s",
+    heartbeat: _Heartbeat = "5m",
+    no_guards: _NoGuards = False,
+    takeover: _Takeover = False,
+    unsafe_single_writer: _UnsafeSingleWriter = False,
+    shutdown_timeout: _ShutdownTimeout = "20s",
+    timeout: options.Timeout = options.TIMEOUT,
+    storage_option: options.StorageOption = None,
+    log_format: _LogFormat = "text",
+) -> int:
+    """Protect a directory: publish every change.
+
+    Runs until a signal; what is not published by then goes out first. Result and log are on stderr.
+    """
+    replica, (tree,) = options.replica_and_rest(arguments, "TREE", required=1, last=True)
+    settle_seconds = options.seconds("--settle", settle)
+    asked = confstream.ReplicateOptions(
+        settle_seconds=settle_seconds,
+        close_seconds=min(settle_seconds, confstream.ReplicateOptions().close_seconds),
+        scan_seconds=options.seconds("--scan-interval", scan_interval),
+        poll_seconds=options.seconds("--poll", poll or "1s"),
+        polling=None if poll is None else True,
+        shutdown_seconds=options.seconds("--shutdown-timeout", shutdown_timeout),
+        heartbeat_seconds=options.seconds("--heartbeat", heartbeat, least=0),
+        guards=not no_guards,
+        takeover=takeover,
+        unsafe_single_writer=unsafe_single_writer,
+        once=once,
+        command=_words(command),
+        state_dir=None if state_dir is None else Path(state_dir).absolute(),
+        timeout_seconds=options.seconds("--timeout", timeout),
+    )
+    logs.configure(logging.INFO, logs.check_form(log_format))
+    storage = confstream.parse_storage_options(storage_option or [])
+    tracked = options.selection(profile, include, exclude)
+    _tell_settings(tree, replica, tracked, asked, storage)
+    replicator = confstream.Replicator(tree, replica, asked, selection=tracked, storage_options=storage)
+    return _run(replicator)
+
+
+def _run(replicator: confstream.Replicator) -> int:
+    seen: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+        replicator.signal(number)
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        # Under nohup, SIGHUP is to stay without effect.
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, handle)
+    try:
+        report = replicator.run()
+    except confstream.UnavailableError as error:
+        if seen:
+            raise SignalledError(error, seen[0]) from error
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if report.child:
+        return report.child if report.child > 0 else 128 - report.child
+    if report.unreadable:
+        named = [f"{output.clean(path)} ({why})" for path, why in sorted(report.unreadable.items())[:_NAMED_MAX]]
+        raise confstream.PartialError(
+            f"{output.plural(len(report.unreadable), 'file')} cannot be read and are not protected: {', '.join(named)};"
+            " run as their owner"
+        )
+    return 0
+
+
+def _words(command: str | None) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(command or ""))
+    except ValueError as error:
+        raise confstream.UsageError(f"--exec: {error} in the command") from error
+    if command is not None and not words:
+        raise confstream.UsageError("--exec: the command is empty")
+    return words
+
+
+def _tell_settings(
+    tree: str,
+    replica: str,
+    tracked: confstream.Selection,
+    asked: confstream.ReplicateOptions,
+    storage: dict[str, object],
+) -> None:
+    """Log the settings in effect, secrets masked (P12, P13)."""
+    shown = {
+        "tree": tree,
+        "replica": confstream.mask_url(replica),
+        "profile": tracked.profile,
+        "include": " ".join(tracked.include),
+        "exclude": " ".join(tracked.exclude),
+        "storage options": ", ".join(sorted(storage)),
+        "state": str(asked.state_dir or ""),
+        "settle": f"{asked.settle_seconds:g}s",
+        "poll": f"{asked.poll_seconds:g}s" if asked.polling else "",
+        "scan": f"{asked.scan_seconds:g}s",
+        "heartbeat": f"{asked.heartbeat_seconds:g}s" if asked.heartbeat_seconds else "never",
+        "shutdown": f"{asked.shutdown_seconds:g}s",
+        "timeout": f"{asked.timeout_seconds:g}s",
+        "once": "yes" if asked.once else "",
+        "exec": asked.command[0] if asked.command else "",
+        "guards": "" if asked.guards else "off",
+        "takeover": "yes" if asked.takeover else "",
+        "unsafe single writer": "yes" if asked.unsafe_single_writer else "",
+    }
+    logger.info("confstream settings: %s", ", ".join(f"{name} {value}" for name, value in shown.items() if value))

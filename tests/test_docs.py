@@ -1,0 +1,87 @@
+"""README says what is so: its commands run, its Python runs, its tables are those of the code."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from confstream_cli.app import EXIT_CODES, app
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _tested(language: str) -> list[str]:
+    return re.findall(rf"<!-- tested -->\n```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def _first_column(title: str) -> list[str]:
+    (table,) = re.findall(rf"^\| {title} \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+    return [row.split("|")[1].strip() for row in table.splitlines()]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Give an environment in which ``confstream`` is the command of this source tree."""
+    command = tmp_path / "bin" / "confstream"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m confstream_cli "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"}
+
+
+def test_the_shell_commands_for_a_directory_of_ones_own_run(tmp_path: Path, environment: dict[str, str]) -> None:
+    (script,) = _tested("sh")
+    place = tmp_path / "place"
+    place.mkdir()
+
+    ended = subprocess.run(
+        ["sh", "-e", "-c", script], cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert (place / "config" / "config.yml").read_bytes() == b"mqtt:\n  host: broker\n"
+    assert "revisions 1 can be restored" in ended.stdout
+
+
+def test_the_python_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+    (program,) = _tested("python")
+    (tmp_path / "config").mkdir()
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[:2] == ["2 moved the broker [b'config.yml']", "1  [b'config.yml']"]
+    assert ended.stdout.endswith("  host: broker\n\n")
+
+
+def test_the_table_of_commands_has_every_command_and_no_other() -> None:
+    listed = [re.sub(r"[` ].*", "", cell.removeprefix("`")) for cell in _first_column("command")]
+
+    assert sorted(listed) == sorted(command.name or "" for command in app.registered_commands)
+
+
+def test_the_table_of_exit_codes_has_every_code_and_no_other() -> None:
+    codes = {str(code) for code in EXIT_CODES.values()}
+
+    assert _first_column("exit code") == [*sorted({"0", *codes}, key=int), "128+n"]
+
+
+def test_the_demo_shows_what_it_says() -> None:
+    ended = subprocess.run(
+        [sys.executable, ROOT / "demo" / "demo.py"],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "\x1b" not in ended.stdout
+    assert "Everything was as it should be" in ended.stdout
