@@ -5,9 +5,8 @@ recorded before anything is touched (P1, P3, P9). If the tree changes
 meanwhile, everything is looked at again.
 """
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from confstream import checkout
 from confstream.checkout.plan import shown
 from confstream.clock import Clock
-from confstream.errors import ConfstreamError, IntegrityError, NotFoundError, RefusedError
+from confstream.errors import IntegrityError, NotFoundError, RefusedError
 from confstream.history import History, Target
 from confstream.log.checkout import Checkout
 from confstream.presence import Presence
@@ -23,7 +22,16 @@ from confstream.restorer import note, preview, record, resume
 from confstream.restorer import target as targets
 from confstream.restorer.account import explain, told
 from confstream.restorer.decide import Replica, Standing, Step, decide
-from confstream.restorer.ground import Arrangement, Ground, Scope, arrange, look, missing_within, only_tracked
+from confstream.restorer.ground import (
+    Arrangement,
+    Ground,
+    Scope,
+    arrange,
+    look,
+    missing_within,
+    only_tracked,
+    ready_root,
+)
 from confstream.restorer.options import RestoreOptions, RestoreReport
 from confstream.scan import STATE_NAME, Selection
 from confstream.selection import GENERIC
@@ -265,7 +273,7 @@ class Attempt:
                 # Everything is staged and verified, and nothing is touched: the moment to record, and to look again.
                 self._before_switch(plan)
 
-        with self._ready_root():
+        with ready_root(self._root):
             paths = [action.path for action in plan.steps.actions]
             try:
                 checkout.stage(
@@ -322,28 +330,6 @@ class Attempt:
                 "it in; nothing was changed"
             )
         return self._job.record_before(self._root, self._job.replica_url, f"before a restore: {plan.why}")
-
-    @contextlib.contextmanager
-    def _ready_root(self) -> Iterator[None]:
-        """Have a root with a state directory, for this restore alone; what was made is gone again after an error."""
-        made = not self._root.exists()
-        try:
-            try:
-                self._root.mkdir(parents=True, exist_ok=True)
-                checkout.prepare_state_dir(self._root)
-            except OSError as error:
-                raise ConfstreamError(
-                    f"{self._root} cannot be written in: {error.strerror}; nothing was changed. Mount it so that uid "
-                    f"{os.geteuid()} may write there, or restore to another directory"
-                ) from error
-            with checkout.exclusive(self._root):
-                yield
-        except BaseException:
-            if made:
-                with contextlib.suppress(OSError):
-                    (self._root / ".confstream").rmdir()
-                    self._root.rmdir()
-            raise
 
     def _tree(self, target: Target) -> Tree:
         """Return the target's tree; with contents where everything will be needed anyway."""

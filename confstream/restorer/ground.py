@@ -4,16 +4,17 @@ What cannot be read is never taken for absent: it is refused, because nobody
 could say what would be lost (P1).
 """
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from confstream import scan
+from confstream import checkout, scan
 from confstream.checkout import Action, Owner, Verb, plan_checkout
-from confstream.errors import RefusedError
+from confstream.errors import ConfstreamError, RefusedError
 from confstream.guards import is_blank
 from confstream.journal.capture import FILE_SIZE_MAX
 from confstream.presence import Presence, is_missing
@@ -232,3 +233,26 @@ def _holds(root: Path, path: bytes) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@contextlib.contextmanager
+def ready_root(root: Path) -> Iterator[None]:
+    """Have *root* with a state directory, for this restore alone; what was made is gone again after an error."""
+    made = not root.exists()
+    try:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            checkout.prepare_state_dir(root)
+        except OSError as error:
+            raise ConfstreamError(
+                f"{root} cannot be written in: {error.strerror}; nothing was changed. Mount it so that uid "
+                f"{os.geteuid()} may write there, or restore to another directory"
+            ) from error
+        with checkout.exclusive(root):
+            yield
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):
+                (root / ".confstream").rmdir()
+                root.rmdir()
+        raise
