@@ -10,13 +10,13 @@ import logging
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from confstream.clock import Clock, SystemClock
-from confstream.errors import ConfstreamError, UsageError
+from confstream.errors import ConfstreamError, UnavailableError, UsageError
 from confstream.journal.journal import Journal
 from confstream.journal.phase import HEARTBEAT_SECONDS
 from confstream.journal.views import JournalStatus
@@ -101,6 +101,7 @@ class Replicator:
         self._deadline: float | None = None
         self._seen: dict[bytes, Stamp | None] = {}
         self._scan_at = 0.0
+        self._unrecorded = ""
         self._rooted = True
 
     def signal(self, number: int) -> None:
@@ -291,10 +292,26 @@ class Replicator:
         if not ready:
             return
         stamps = {one.path: self._seen.pop(one.path, None) for one in ready}
-        captured = journal.capture(stamps, unsettled=[one.path for one in ready if not one.settled])
-        for path in captured.unstable:
+        try:
+            captured = journal.capture(stamps, unsettled=[one.path for one in ready if not one.settled])
+        except UnavailableError as error:
+            # A full disk, most likely: what is on it is tried again until it can be recorded.
+            self._cannot_record(str(error))
+            again: Iterable[bytes] = stamps
+        else:
+            self._cannot_record("")
             # Somebody wrote between the last look and the capture.
+            again = captured.unstable
+        for path in again:
             settler.note(path, Mark.SEEN, now)
+
+    def _cannot_record(self, why: str) -> None:
+        """Say once that changes cannot be recorded and why, and once that they can again (P7)."""
+        if why and not self._unrecorded:
+            logger.error("changes cannot be recorded, trying again: %s", why)
+        if self._unrecorded and not why:
+            logger.info("recovered: changes are recorded again")
+        self._unrecorded = why
 
     def _end(self, journal: Journal, settler: Settler) -> ReplicateReport:
         """Take a last look once the tree is quiet, publish, and close; everything within the time for it."""

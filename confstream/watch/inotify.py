@@ -91,8 +91,8 @@ class Inotify:
         return Events(gather.changed, tuple(gather.moved.items()), gather.overflow, root_lost=self._lost)
 
     def wake(self) -> None:
-        """Let ``wait`` return."""
-        with contextlib.suppress(OSError):
+        """Let ``wait`` return; nothing if it is closed already."""
+        with contextlib.suppress(OSError, ValueError):
             os.eventfd_write(self._waker, 1)
 
     def close(self) -> None:
