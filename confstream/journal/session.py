@@ -27,6 +27,9 @@ from confstream.tree import Entry, apply
 
 logger = logging.getLogger("confstream.uplink")
 
+_PACK_PAUSE_SECONDS = 600.0
+"""How long after a failure packing is not tried again."""
+
 
 class Session:
     """Publishes a ledger's drafts through one store. For one thread; ``coalesce`` for any."""
@@ -55,6 +58,7 @@ class Session:
         self.publisher = Publisher.start(reader, writer, clock, stop, grace_seconds=settings.grace_seconds)
         self._beat_at: float | None = None
         self._packing: threading.Thread | None = None
+        self._pack_at = 0.0
         self._publishing: bytes | None = None
         self._choosing = threading.Lock()
         self.origin = self._begin(reader)
@@ -187,7 +191,8 @@ class Session:
 
     def _pack_if_due(self) -> None:
         reader, size = self.publisher.reader, self._settings.pack_size
-        if self._packing is not None and self._packing.is_alive():
+        busy = self._packing is not None and self._packing.is_alive()
+        if busy or self._clock.elapsed_seconds() < self._pack_at:
             return
         # The listing is old, so what it calls packed is; whether the rest still has to be needs a new one (P11).
         head = self.publisher.head.position.number
@@ -203,6 +208,8 @@ class Session:
                 self._store, self._clock, pack_size=settings.pack_size, grace_seconds=settings.grace_seconds
             )
         except ConfstreamError as error:
+            # It reads a thousand objects: not once more for every revision.
+            self._pack_at = self._clock.elapsed_seconds() + _PACK_PAUSE_SECONDS
             logger.warning("packing did not finish, it will be tried again: %s", error)
         else:
             logger.info("%s", report)
