@@ -1,0 +1,147 @@
+"""The storage goes away under load and comes back: edits queue, and all arrive, in order."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from confstream.errors import IntegrityError, NotFoundError
+from confstream.journal.peek import peek
+from confstream.tree import content_hash
+from tests.end_to_end.conftest import Replicas
+from tests.end_to_end.content import certified, version_of
+from tests.processes import Process, confstream
+from tests.proxy import CuttingProxy
+from tests.servers import S3Server, run_seaweed, stop, wait_until
+
+_OPTIONS = ("--profile", "none", "--settle", "0.2s", "--heartbeat", "0")
+
+
+class FragileServer:
+    """SeaweedFS that a test may freeze or kill, and bring back with its data."""
+
+    def __init__(self, server: S3Server) -> None:
+        self.server = server
+        self._revived: subprocess.Popen[bytes] | None = None
+
+    def freeze(self) -> None:
+        """Let it accept connections and answer nothing."""
+        self.server.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.server.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.server.process.kill()
+        self.server.process.wait(10)
+
+    def revive(self) -> None:
+        """Start it again on its data and its ports."""
+        arguments = self.server.process.args
+        assert isinstance(arguments, list)
+        with (self.server.directory / "log").open("ab") as log:
+            self._revived = subprocess.Popen(
+                arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.server.directory
+            )
+        wait_until(self._answers, 60, "the server to be back")
+
+    def close(self) -> None:
+        """End what was revived."""
+        if self._revived is not None:
+            stop(self._revived)
+
+    def _answers(self) -> bool:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            self.server.client.list_buckets()
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+
+@pytest.fixture
+def fragile_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FragileServer]:
+    """Give a server of the test's own."""
+    directory = tmp_path / "weed"
+    directory.mkdir()
+    with run_seaweed(directory) as server:
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        fragile = FragileServer(server)
+        yield fragile
+        fragile.close()
+
+
+@pytest.mark.parametrize("how", ["freeze", "kill"])
+def test_p4_edits_during_an_outage_all_arrive_afterwards_in_order(
+    how: str, fragile_server: FragileServer, replicas: Replicas, tree: Path
+) -> None:
+    replica = replicas.verify_at_the_end(fragile_server.server.make_replica())
+    onlooker = replicas.look_at(replica)
+    versions = iter(range(1, 100))
+
+    with confstream("replicate", tree, replica, "--timeout", "2s", *_OPTIONS) as writer:
+        writer.wait_for_line("watching")
+        last = _edit(writer, tree, versions, 3)
+        onlooker.wait_for_file("config.yml", certified("config.yml", last), writer)
+        getattr(fragile_server, how)()
+        _edit(writer, tree, versions, 12)
+        writer.wait_for_line("does not take revisions")
+        assert len(peek(tree / ".confstream").pending) >= 12, "edits queue"
+        getattr(fragile_server, {"freeze": "thaw", "kill": "revive"}[how])()
+        last = _edit(writer, tree, versions, 3)
+        onlooker.wait_for_file("config.yml", certified("config.yml", last), writer)
+        writer.wait_for_line("recovered")
+        ended = writer.stop()
+
+    assert ended.code == 0, ended
+    assert [version_of(content) for content in onlooker.versions("config.yml")] == list(range(1, last + 1))
+
+
+def test_p7_an_outage_and_its_end_are_said_once_each(
+    moto_proxy: CuttingProxy, moto_server: S3Server, replicas: Replicas, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in moto_server.env.items():
+        monkeypatch.setenv(name, value)
+    replica = replicas.verify_at_the_end(moto_server.make_replica())
+    onlooker = replicas.look_at(replica)
+    through = {"AWS_ENDPOINT_URL": moto_proxy.endpoint}
+
+    with confstream("replicate", tree, replica, "--timeout", "2s", *_OPTIONS, environment=through) as writer:
+        writer.wait_for_line("watching")
+        moto_proxy.fail("status", method="PUT", times=4, status=503, body=b"<Error><Code>SlowDown</Code></Error>")
+        (tree / "config.yml").write_text("a: 1\n")
+        onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
+        recovered = writer.wait_for_line("recovered")
+        said = writer.stop()
+
+    assert said.code == 0, said
+    complaints = [line for line in said.stderr.splitlines() if "503" in line or "SlowDown" in line]
+    assert len(complaints) == 1, said
+    assert said.stderr.count("recovered") == 1, recovered
+
+
+def _edit(writer: Process, tree: Path, versions: Iterator[int], count: int) -> int:
+    """Save the file *count* times, each time once the journal has the version before; return the last version."""
+    version = 0
+    for version in islice(versions, count):
+        content = certified("config.yml", version)
+        (tree / "config.yml").write_bytes(content)
+        digest = content_hash(content)
+        writer.wait_until(lambda digest=digest: _captured(tree, digest), f"version {version} in the journal")
+    return version
+
+
+def _captured(tree: Path, digest: bytes) -> bool:
+    try:
+        entry = peek(tree / ".confstream").current.get(b"config.yml")
+    except (IntegrityError, NotFoundError, FileNotFoundError):
+        # The writer is just changing it.
+        return False
+    return entry is not None and entry.hash == digest
