@@ -22,6 +22,7 @@ test: .venv/.dev
 	rm -f .coverage .coverage.*
 	$(bin)/coverage run -m pytest $(PYTEST_ARGS)
 	$(bin)/coverage combine --quiet
+	@rm -f .coverage.*  # Whatever a killed process left half-written.
 	$(bin)/coverage report
 
 lint: .venv/.dev
