@@ -1,7 +1,10 @@
-"""What every test starts from: a scrubbed environment, and servers for those that ask."""
+"""What every test starts from: a scrubbed environment, and servers or a small disk for those that ask."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -85,3 +88,17 @@ def moto_proxy(moto_server: S3Server) -> Iterator[CuttingProxy]:
     """Give a proxy in front of moto that counts requests and can be told to fail."""
     with CuttingProxy("127.0.0.1", moto_server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of 512 KiB."""
+    mount = shutil.which("mount")
+    if os.geteuid() != 0 or mount is None:
+        pytest.skip("a small tmpfs needs root and mount")
+    place = tmp_path / "small"
+    place.mkdir()
+    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], check=False).returncode:
+        pytest.skip("this container may not mount a tmpfs")
+    yield place
+    subprocess.run(["umount", place], check=True)

@@ -19,11 +19,12 @@ from confstream.log.publisher import Published
 from confstream.log.reader import LogReader
 from confstream.revision import Heartbeat, Revision
 from confstream.store import MeteredStore, Store
-from confstream.testing import Fault, FaultyStore, ManualClock, MemoryStore
+from confstream.testing import Fault, FaultyStore, ManualClock, MemoryStore, fail_on
 from tests.logs import Scribe, read_all
 from tests.servers import wait_until
 
 PATIENCE_SECONDS = 20.0
+FOREVER = 1_000_000
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -47,6 +48,15 @@ class Replica:
 
     def store(self) -> Store:
         return self.metered
+
+    def connect(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let every journal that is opened from now on find this replica under its URL."""
+
+        def store_of(url: str, **_options: Any) -> Store:
+            assert url == self.url
+            return self.store()
+
+        monkeypatch.setattr(journal_module, "open_store", store_of)
 
     @property
     def head(self) -> int:
@@ -88,18 +98,27 @@ class Tracks:
         return self._tracks(path)
 
 
-def opener(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Callable[..., Journal]:
+Open = Callable[..., Journal]
+
+
+def opener(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
     """Return ``Journal.open`` for *replica*, without a heartbeat unless one is asked for."""
 
-    def store_of(url: str, **_options: Any) -> Store:
-        assert url == replica.url
-        return replica.store()
-
     def start(tree: Path, **options: Any) -> Journal:
-        monkeypatch.setattr(journal_module, "open_store", store_of)
+        replica.connect(monkeypatch)
         return Journal.open(tree, replica.url, **{"heartbeat_seconds": 0, "author": "tester", **options})
 
     return start
+
+
+def outage() -> list[Fault]:
+    """Return faults that fail whatever is asked of a replica."""
+    return [fail_on(operation, times=FOREVER) for operation in ("put", "get", "list", "replace", "delete")]
+
+
+def sleeping(clock: ManualClock) -> Callable[[], bool]:
+    """Return a condition to wait for: somebody sleeps by *clock*."""
+    return lambda: clock.sleepers > 0
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -109,6 +128,12 @@ def files_of(root: Path) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file() and not path.is_symlink() and path.relative_to(root).parts[0] != ".confstream"
     }
+
+
+def fill(root: Path, count: int = 5) -> None:
+    """Write *count* files that are valid."""
+    for number in range(count):
+        (root / f"{number}.yml").write_text(f"number: {number}\n")
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:

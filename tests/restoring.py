@@ -26,6 +26,9 @@ SUSPICIOUS = Verdict(Status.SUSPICIOUS, ("config.yml became blank",))
 Files = Mapping[str, bytes | str | None]
 """A directory: bytes are a file's content, a text is a link's target, None is a directory."""
 
+OLD = {"config.yml": b"a: 1\n"}
+NEW = {"config.yml": b"a: 2\n", "sub/b.yml": b"b: 1\n", "link": "config.yml", "empty": None}
+
 
 def tree_of(files: Files, modes: Mapping[str, int] | None = None) -> tuple[Tree, dict[bytes, bytes]]:
     """Return *files* as a tree of this process's owner, and the contents by hash."""
@@ -121,6 +124,14 @@ class Replica:
         self.recorded.append(message)
         number = self.publish({name: value for name, (value, _) in held(root).items()}, modes=modes_of(root))
         return f"the present state is revision {number}"
+
+
+def replica_of(*states: Files) -> Replica:
+    """Return a replica whose revisions are *states*, in order."""
+    made = Replica()
+    for files in states:
+        made.publish(files)
+    return made
 
 
 @contextlib.contextmanager

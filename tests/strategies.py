@@ -9,29 +9,8 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from confstream.codec import notes, objects
 from confstream.codec.fields import NUMBER_MAX, OWNER_MAX
-from confstream.codec.notes import (
-    Descriptor,
-    decode_descriptor,
-    decode_heartbeat,
-    decode_tag,
-    encode_descriptor,
-    encode_heartbeat,
-    encode_tag,
-)
-from confstream.codec.objects import (
-    RevisionObject,
-    decode_blob,
-    decode_pack,
-    decode_pack_index,
-    decode_revision,
-    decode_snapshot,
-    decode_snapshot_index,
-    encode_blob,
-    encode_pack,
-    encode_revision,
-    encode_snapshot,
-)
 from confstream.revision import (
     GENESIS,
     WRITE_ID_SIZE,
@@ -195,13 +174,13 @@ heartbeats = st.builds(
 )
 
 
-def chain(steps: list[Tree], held: dict[bytes, bytes], *, prefixes: bool = True) -> list[RevisionObject]:
+def chain(steps: list[Tree], held: dict[bytes, bytes], *, prefixes: bool = True) -> list[objects.RevisionObject]:
     """Return the log, decoded from its objects, whose revisions lead to each of *steps* in turn.
 
     *held* are all contents by hash. New ones are stored, against the path's
     previous content with *prefixes*; the rest is referenced.
     """
-    log: list[RevisionObject] = []
+    log: list[objects.RevisionObject] = []
     before = Tree()
     for number, tree in enumerate(steps, 1):
         listed = tuple(diff(before, tree))
@@ -223,7 +202,7 @@ def chain(steps: list[Tree], held: dict[bytes, bytes], *, prefixes: bool = True)
         known = {entry.hash for entry in before.files}
         new = {entry.hash: held[entry.hash] for entry in tree.files if entry.hash not in known}
         previous = {entry.path: held[entry.hash] for entry in before.files} if prefixes else {}
-        log.append(decode_revision(encode_revision(made, new, previous), f"log/{number}"))
+        log.append(objects.decode_revision(objects.encode_revision(made, new, previous), f"log/{number}"))
         before = tree
     return log
 
@@ -235,27 +214,27 @@ def decoders() -> dict[str, Decoder]:
     """Return by kind what reads an object whole: metadata and every content."""
 
     def revision(body: bytes) -> object:
-        made = decode_revision(body, "k")
+        made = objects.decode_revision(body, "k")
         return made, list(made.read(lambda _: SAMPLE_PREVIOUS, "k"))
 
     def pack(body: bytes) -> object:
-        made = decode_pack(body, "k")
+        made = objects.decode_pack(body, "k")
         return made, list(made.read("k"))
 
     def snapshot(body: bytes) -> object:
-        made = decode_snapshot(body, "k")
+        made = objects.decode_snapshot(body, "k")
         return made, list(made.read("k"))
 
     return {
         "revision": revision,
         "pack": pack,
-        "pack index": lambda body: decode_pack_index(body, "k"),
+        "pack index": lambda body: objects.decode_pack_index(body, "k"),
         "snapshot": snapshot,
-        "snapshot index": lambda body: decode_snapshot_index(body, "k"),
-        "blob": lambda body: decode_blob(body, "k", content_hash(SAMPLE_CONTENT)),
-        "tag": lambda body: decode_tag(body, "k"),
-        "heartbeat": lambda body: decode_heartbeat(body, "k"),
-        "descriptor": lambda body: decode_descriptor(body, "k"),
+        "snapshot index": lambda body: objects.decode_snapshot_index(body, "k"),
+        "blob": lambda body: objects.decode_blob(body, "k", content_hash(SAMPLE_CONTENT)),
+        "tag": lambda body: notes.decode_tag(body, "k"),
+        "heartbeat": lambda body: notes.decode_heartbeat(body, "k"),
+        "descriptor": lambda body: notes.decode_descriptor(body, "k"),
     }
 
 
@@ -274,11 +253,13 @@ def samples() -> dict[str, bytes]:
     new = {content_hash(SAMPLE_CONTENT): SAMPLE_CONTENT}
     snapshot = Snapshot(last.position, Verdict(Status.SUSPICIOUS, ("blank",)), second)
     return {
-        "revision": encode_revision(last.revision, new, previous),
-        "pack": encode_pack(log, held.__getitem__, 7),
-        "snapshot": encode_snapshot(snapshot, held.__getitem__),
-        "blob": encode_blob(SAMPLE_CONTENT),
-        "tag": encode_tag(Tag("v1", 2, last.hash, 3)),
-        "heartbeat": encode_heartbeat(Heartbeat("w", "h", 1, 2, second.digest, 3, 300.0, 0.5, "0.1.0", released=False)),
-        "descriptor": encode_descriptor(Descriptor("0" * 32, 1, "0.1.0", exclusive_create=True)),
+        "revision": objects.encode_revision(last.revision, new, previous),
+        "pack": objects.encode_pack(log, held.__getitem__, 7),
+        "snapshot": objects.encode_snapshot(snapshot, held.__getitem__),
+        "blob": objects.encode_blob(SAMPLE_CONTENT),
+        "tag": notes.encode_tag(Tag("v1", 2, last.hash, 3)),
+        "heartbeat": notes.encode_heartbeat(
+            Heartbeat("w", "h", 1, 2, second.digest, 3, 300.0, 0.5, "0.1.0", released=False)
+        ),
+        "descriptor": notes.encode_descriptor(notes.Descriptor("0" * 32, 1, "0.1.0", exclusive_create=True)),
     }

@@ -72,6 +72,12 @@ def replicas(tmp_path: Path, use_s3: Callable[[S3Server], str], request: pytest.
 
 
 @pytest.fixture
+def s3(moto_server: S3Server, replicas: Replicas, use_s3: Callable[[S3Server], str]) -> str:
+    """Give the URL of a replica on moto, found without the proxy by this process."""
+    return replicas.verify_at_the_end(use_s3(moto_server))
+
+
+@pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Give an empty directory to protect."""
     root = tmp_path / "tree"

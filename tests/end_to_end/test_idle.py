@@ -3,33 +3,23 @@
 import threading
 from pathlib import Path
 
-import pytest
-
 from confstream import SystemClock
 from tests.end_to_end.conftest import Replicas
 from tests.processes import confstream
 from tests.proxy import CuttingProxy
-from tests.servers import S3Server
 
 _IDLE_SECONDS = 10.0
 
 
 def test_p11_an_idle_replicate_makes_no_request_and_a_change_makes_one_put(
-    moto_server: S3Server,
-    moto_proxy: CuttingProxy,
-    replicas: Replicas,
-    tree: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    s3: str, moto_proxy: CuttingProxy, replicas: Replicas, tree: Path
 ) -> None:
-    for name, value in moto_server.env.items():
-        monkeypatch.setenv(name, value)
-    replica = replicas.verify_at_the_end(moto_server.make_replica())
-    onlooker = replicas.look_at(replica)
+    onlooker = replicas.look_at(s3)
     through = {"AWS_ENDPOINT_URL": moto_proxy.endpoint}
     (tree / "config.yml").write_text("a: 1\n")
 
     with confstream(
-        "replicate", tree, replica, "--profile", "none", "--heartbeat", "0", "--settle", "0.2s", environment=through
+        "replicate", tree, s3, "--profile", "none", "--heartbeat", "0", "--settle", "0.2s", environment=through
     ) as writer:
         onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
         (tree / "config.yml").write_text("a: 2\n")

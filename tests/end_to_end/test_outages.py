@@ -105,15 +105,12 @@ def test_p4_edits_during_an_outage_all_arrive_afterwards_in_order(
 
 
 def test_p7_an_outage_and_its_end_are_said_once_each(
-    moto_proxy: CuttingProxy, moto_server: S3Server, replicas: Replicas, tree: Path, monkeypatch: pytest.MonkeyPatch
+    s3: str, moto_proxy: CuttingProxy, replicas: Replicas, tree: Path
 ) -> None:
-    for name, value in moto_server.env.items():
-        monkeypatch.setenv(name, value)
-    replica = replicas.verify_at_the_end(moto_server.make_replica())
-    onlooker = replicas.look_at(replica)
+    onlooker = replicas.look_at(s3)
     through = {"AWS_ENDPOINT_URL": moto_proxy.endpoint}
 
-    with confstream("replicate", tree, replica, "--timeout", "2s", *_OPTIONS, environment=through) as writer:
+    with confstream("replicate", tree, s3, "--timeout", "2s", *_OPTIONS, environment=through) as writer:
         writer.wait_for_line("watching")
         moto_proxy.fail("status", method="PUT", times=4, status=503, body=b"<Error><Code>SlowDown</Code></Error>")
         (tree / "config.yml").write_text("a: 1\n")

@@ -9,18 +9,10 @@ import pytest
 from tests.end_to_end.conftest import Replicas
 from tests.processes import confstream, run_confstream
 from tests.proxy import CuttingProxy
-from tests.servers import S3Server, environment, free_port
+from tests.servers import environment, free_port
 
 _OPTIONS = ("--profile", "none", "--settle", "0.2s", "--heartbeat", "0")
 _USAGE, _UNREACHABLE, _TERMINATED = 2, 16, 128 + signal.SIGTERM
-
-
-@pytest.fixture
-def s3(moto_server: S3Server, replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Give the URL of a replica on moto, found without the proxy by this process."""
-    for name, value in moto_server.env.items():
-        monkeypatch.setenv(name, value)
-    return replicas.verify_at_the_end(moto_server.make_replica())
 
 
 def test_p7_a_clean_end_publishes_the_last_edit_and_is_exit_0(replicas: Replicas, tree: Path) -> None:

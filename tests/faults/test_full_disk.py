@@ -2,11 +2,8 @@
 
 import contextlib
 import os
-import shutil
 import signal
-import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +12,6 @@ from confstream.errors import ConfstreamError
 from confstream.history import History
 from confstream.replicator import ReplicateOptions, Replicator
 from tests.servers import wait_until
-
-
-@pytest.fixture(name="small_disk")
-def _small_disk(tmp_path: Path) -> Iterator[Path]:
-    mount, place = shutil.which("mount"), tmp_path / "small"
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("a small tmpfs needs root and mount")
-    place.mkdir()
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], check=False).returncode:
-        pytest.skip("this container may not mount a tmpfs")
-    yield place
-    subprocess.run(["umount", place], check=True)
 
 
 def _newest(replica: Path) -> bytes:

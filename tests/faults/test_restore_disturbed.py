@@ -19,17 +19,14 @@ from confstream.errors import ConfstreamError, IntegrityError, RefusedError
 from confstream.restorer import RestoreOptions, RestoreReport, restore
 from confstream.store.local import LocalStore
 from confstream.tree import Entry, Tree
-from tests.restoring import URL, Replica, contents, held, when, write
+from tests.restoring import URL, Replica, contents, held, replica_of, when, write
 
 TARGET = {"config.yml": b"a: 2\n", "sub/b.yml": b"b: 2\n"}
 
 
 @pytest.fixture
 def replica() -> Replica:
-    made = Replica()
-    made.publish({"config.yml": b"a: 1\n"})
-    made.publish(TARGET)
-    return made
+    return replica_of({"config.yml": b"a: 1\n"}, TARGET)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from confstream.checkout import finish
 from confstream.errors import IntegrityError, NotFoundError, RefusedError, UnavailableError
 from confstream.restorer import RestoreOptions, restore
 from confstream.testing import ManualClock, fail_on
-from tests.restoring import URL, Replica, contents, held, refusing_all, when, write
+from tests.restoring import URL, Replica, contents, held, refusing_all, replica_of, when, write
 
 TARGET = {"config.yml": b"a: 2\n", "sub/b.yml": b"b: 2\n", "big": bytes(range(256)) * 9000}
 WHOLE = TARGET | {"sub": None}
@@ -23,11 +23,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def replica() -> Replica:
-    made = Replica()
-    made.publish({"config.yml": b"a: 1\n"})
-    made.publish(TARGET)
-    made.publish({"config.yml": b"a: 3\n"})
-    return made
+    return replica_of({"config.yml": b"a: 1\n"}, TARGET, {"config.yml": b"a: 3\n"})
 
 
 def stopped_at(step: str, replica: Replica, root: Path, **options: Any) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +19,8 @@ from confstream.errors import (
 from confstream.journal.journal import Journal
 from confstream.testing import fail_on
 from confstream.tree import Op
-from tests.journals import PATIENCE_SECONDS, Replica, Tracks, files_of, numbers, opener
+from tests.journals import PATIENCE_SECONDS, Open, Replica, Tracks, files_of, numbers
 from tests.privileges import modes_count
-
-Open = Callable[..., Journal]
-
-
-@pytest.fixture
-def replica() -> Replica:
-    return Replica()
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
-    return opener(monkeypatch, replica)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    directory = tmp_path / "tree"
-    directory.mkdir()
-    return directory
 
 
 def test_a_write_is_on_the_disk_at_once_and_on_the_replica_after_sync(

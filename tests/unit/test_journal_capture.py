@@ -3,64 +3,13 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from confstream import scan
-from confstream.journal.journal import Journal
 from confstream.revision import Status
 from confstream.tree import Op
-from tests.journals import PATIENCE_SECONDS, Replica, files_of, opener
-
-Open = Callable[..., Journal]
-
-
-@pytest.fixture
-def replica() -> Replica:
-    return Replica()
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
-    return opener(monkeypatch, replica)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    directory = tmp_path / "tree"
-    directory.mkdir()
-    return directory
-
-
-def fill(root: Path, count: int = 5) -> None:
-    for number in range(count):
-        (root / f"{number}.yml").write_text(f"number: {number}\n")
-
-
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Return a list that grows with every path that a capture reads."""
-    seen: list[bytes] = []
-    read = scan.read_entry
-    loaded = scan.load
-
-    def read_entry(root: Path, path: bytes, *rest: object) -> object:
-        seen.append(path)
-        return read(root, path, *rest)  # type: ignore[arg-type]
-
-    def load(
-        root: Path, selection: object, known: object, *, on_content: Callable[..., None], **more: object
-    ) -> object:
-        def take(entry: object, content: bytes) -> None:
-            seen.append(entry.path)  # type: ignore[attr-defined]
-            on_content(entry, content)
-
-        return loaded(root, selection, known, on_content=take, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(scan, "read_entry", read_entry)
-    monkeypatch.setattr(scan, "load", load)
-    return seen
+from tests.journals import PATIENCE_SECONDS, Open, Replica, files_of, fill
 
 
 def test_what_is_there_when_a_journal_opens_is_one_revision(root: Path, replica: Replica, start: Open) -> None:

@@ -1,55 +1,16 @@
 """Another writer of the same log: forks, standing by, and taking over."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from confstream.clock import SystemClock
 from confstream.errors import (
     FencedError,
 )
-from confstream.journal.journal import Journal
 from confstream.journal.phase import Phase
-from confstream.testing import Fault, ManualClock, fail_on
-from tests.journals import PATIENCE_SECONDS, Replica, eventually, opener
-
-Open = Callable[..., Journal]
-FOREVER = 1_000_000
-_CLOCK = SystemClock()
-
-
-class QuickClock(SystemClock):
-    """Real time, but no pause between attempts is long."""
-
-    def wait(self, event: Any, timeout_seconds: float) -> bool:
-        return super().wait(event, min(timeout_seconds, 0.02))
-
-
-@pytest.fixture
-def replica() -> Replica:
-    return Replica()
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
-    return opener(monkeypatch, replica)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    directory = tmp_path / "tree"
-    directory.mkdir()
-    return directory
-
-
-def outage() -> list[Fault]:
-    return [fail_on(operation, times=FOREVER) for operation in ("put", "get", "list", "replace", "delete")]
-
-
-def sleeping(clock: ManualClock) -> Callable[[], bool]:
-    return lambda: clock.sleepers > 0
+from confstream.testing import ManualClock, fail_on
+from tests.journals import PATIENCE_SECONDS, Open, Replica, eventually, outage, sleeping
 
 
 def test_p5_a_fenced_writer_keeps_everything_as_a_fork_and_says_so(

@@ -12,34 +12,9 @@ import pytest
 
 from confstream import scan
 from confstream.journal import capture as capture_module
-from confstream.journal.journal import Journal
 from confstream.tree import Kind, Op
-from tests.journals import PATIENCE_SECONDS, Replica, Tracks, files_of, opener
+from tests.journals import PATIENCE_SECONDS, Open, Replica, Tracks, files_of, fill
 from tests.privileges import modes_count
-
-Open = Callable[..., Journal]
-
-
-@pytest.fixture
-def replica() -> Replica:
-    return Replica()
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
-    return opener(monkeypatch, replica)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    directory = tmp_path / "tree"
-    directory.mkdir()
-    return directory
-
-
-def fill(root: Path, count: int = 5) -> None:
-    for number in range(count):
-        (root / f"{number}.yml").write_text(f"number: {number}\n")
 
 
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:

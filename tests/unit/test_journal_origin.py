@@ -1,36 +1,15 @@
 """How a tree stands to the log when a journal opens, and what is published of it: by content, never by time."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from confstream.errors import FencedError
-from confstream.journal.journal import Journal
 from confstream.journal.phase import Phase
 from confstream.revision import Status
 from confstream.testing import fail_on
-from tests.journals import PATIENCE_SECONDS, Replica, eventually, files_of, opener
-
-Open = Callable[..., Journal]
-
-
-@pytest.fixture
-def replica() -> Replica:
-    return Replica()
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
-    return opener(monkeypatch, replica)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    directory = tmp_path / "tree"
-    directory.mkdir()
-    return directory
+from tests.journals import PATIENCE_SECONDS, Open, Replica, eventually, files_of, opener
 
 
 def put(root: Path, **files: str) -> None:

@@ -14,30 +14,9 @@ from confstream.errors import (
     PartialError,
     UsageError,
 )
-from confstream.journal.journal import Journal
 from confstream.testing import fail_on
-from tests.journals import PATIENCE_SECONDS, Replica, files_of, numbers, opener, outcome, run_python
+from tests.journals import PATIENCE_SECONDS, Open, Replica, files_of, numbers, outcome, run_python
 from tests.privileges import modes_count
-
-Open = Callable[..., Journal]
-
-
-@pytest.fixture
-def replica() -> Replica:
-    return Replica()
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
-    return opener(monkeypatch, replica)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    directory = tmp_path / "tree"
-    directory.mkdir()
-    return directory
-
 
 _SECOND = """
 import sys

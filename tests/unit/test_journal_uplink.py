@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,10 @@ from confstream.errors import (
     UnavailableError,
 )
 from confstream.journal import journal as journal_module
-from confstream.journal.journal import Journal
 from confstream.journal.phase import Phase, UplinkSettings
-from confstream.testing import Fault, ManualClock, delay_put, fail_on
-from tests.journals import PATIENCE_SECONDS, Replica, eventually, files_of, opener
+from confstream.testing import ManualClock, delay_put, fail_on
+from tests.journals import FOREVER, PATIENCE_SECONDS, Open, Replica, eventually, files_of, outage, sleeping
 
-Open = Callable[..., Journal]
-FOREVER = 1_000_000
 _CLOCK = SystemClock()
 
 
@@ -31,31 +27,6 @@ class QuickClock(SystemClock):
 
     def wait(self, event: Any, timeout_seconds: float) -> bool:
         return super().wait(event, min(timeout_seconds, 0.02))
-
-
-@pytest.fixture
-def replica() -> Replica:
-    return Replica()
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
-    return opener(monkeypatch, replica)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    directory = tmp_path / "tree"
-    directory.mkdir()
-    return directory
-
-
-def outage() -> list[Fault]:
-    return [fail_on(operation, times=FOREVER) for operation in ("put", "get", "list", "replace", "delete")]
-
-
-def sleeping(clock: ManualClock) -> Callable[[], bool]:
-    return lambda: clock.sleepers > 0
 
 
 def test_p4_an_outage_loses_nothing_and_every_state_is_published_in_order(

@@ -4,12 +4,11 @@ import contextlib
 import errno
 import os
 import random
-import shutil
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -491,20 +490,6 @@ def test_many_threads_record_at_once_and_nothing_is_lost(tmp_path: Path) -> None
         seen = confirmed + [draft.write_id for draft in ledger.pending]
         assert len(seen) == len(set(seen)) == 160
         assert {entry.hash for entry in ledger.current.values()} == {content_hash(b"39" * 100)}
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a file system of 512 KiB."""
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("a small tmpfs needs root and mount")
-    place = tmp_path / "small"
-    place.mkdir()
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], check=False).returncode:
-        pytest.skip("this container may not mount a tmpfs")
-    yield place
-    subprocess.run(["umount", place], check=True)
 
 
 def _fill(ledger: Ledger, first: int) -> list[Draft]:

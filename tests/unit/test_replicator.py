@@ -5,100 +5,16 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from confstream.journal import journal as journal_module
-from confstream.replicator import ReplicateOptions, ReplicateReport, Replicator
 from confstream.revision import Status
-from confstream.store import Store
 from confstream.watch import Events
 from tests.journals import PATIENCE_SECONDS, Replica, Tracks, eventually, files_of
+from tests.replicating import Run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
-
-
-class Running:
-    """A replicator in a thread."""
-
-    def __init__(self, root: Path, replica: Replica, selection: Any = None, **options: Any) -> None:
-        quick = {
-            "settle_seconds": 0.2, "close_seconds": 0.01, "settle_seconds_max": 2.0, "quiet_seconds": 0.1,
-            "scan_seconds": 30.0, "poll_seconds": 0.05, "shutdown_seconds": 5.0, "heartbeat_seconds": 0.0,
-        }  # fmt: skip
-        self.replica = replica
-        self.replicator = Replicator(root, replica.url, ReplicateOptions(**{**quick, **options}), selection=selection)
-        self.report: ReplicateReport | None = None
-        self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.report = self.replicator.run()
-        except BaseException as error:  # noqa: BLE001 - told to the test.
-            self.error = error
-
-    def until(self, files: dict[str, bytes]) -> None:
-        eventually(
-            lambda: self.error is not None or (self.replica.head > 0 and self.replica.files() == files),
-            f"{sorted(files)} on the replica",
-        )
-        assert self.error is None, self.error
-
-    def watching(self) -> "Running":
-        """Wait until it has taken its first look."""
-        eventually(lambda: self.error is not None or self.replicator._scan_at > 0, "the first look")
-        return self
-
-    def join(self) -> None:
-        self.thread.join(PATIENCE_SECONDS)
-        assert not self.thread.is_alive(), "it does not end"
-
-    def stop(self) -> ReplicateReport:
-        self.replicator.signal(signal.SIGTERM)
-        self.join()
-        assert self.report is not None, self.error
-        return self.report
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    directory = tmp_path / "tree"
-    directory.mkdir()
-    return directory
-
-
-@pytest.fixture
-def replica(monkeypatch: pytest.MonkeyPatch) -> Replica:
-    made = Replica()
-
-    def store_of(_url: str, **_options: Any) -> Store:
-        return made.store()
-
-    monkeypatch.setattr(journal_module, "open_store", store_of)
-    return made
-
-
-@pytest.fixture
-def run(root: Path, replica: Replica) -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def start(**options: Any) -> Running:
-        started.append(Running(options.pop("root", root), replica, **options))
-        return started[-1]
-
-    yield start
-    for running in started:
-        running.replicator.signal(signal.SIGTERM)
-        running.replicator.signal(signal.SIGTERM)
-        running.thread.join(PATIENCE_SECONDS)
-
-
-Run = Callable[..., Running]
 
 
 @pytest.mark.parametrize("polling", [False, True], ids=["inotify", "polling"])

@@ -20,10 +20,7 @@ from confstream.errors import (
 from confstream.store.memory import MemoryStore
 from confstream.testing import ManualClock, fail_on
 from confstream.tree import Entry, Tree
-from tests.restoring import Replica, contents, held, refusing_all, write
-
-NEW = {"config.yml": b"a: 2\n", "sub/b.yml": b"b: 1\n", "link": "config.yml", "empty": None}
-OLD = {"config.yml": b"a: 1\n"}
+from tests.restoring import NEW, OLD, Replica, contents, held, refusing_all, write
 
 
 @pytest.fixture

@@ -10,18 +10,12 @@ from confstream.restorer import RestoreOptions, read_one, restore
 from confstream.selection import Selection
 from confstream.store.retry import MeteredStore
 from confstream.testing import ManualClock, damage
-from tests.restoring import INVALID, SUSPICIOUS, URL, Replica, contents, held, write
-
-NEW = {"config.yml": b"a: 2\n", "sub/b.yml": b"b: 1\n", "link": "config.yml", "empty": None}
-OLD = {"config.yml": b"a: 1\n"}
+from tests.restoring import INVALID, NEW, OLD, SUSPICIOUS, URL, Replica, contents, held, replica_of, write
 
 
 @pytest.fixture
 def replica() -> Replica:
-    made = Replica()
-    made.publish(OLD)
-    made.publish(NEW)
-    return made
+    return replica_of(OLD, NEW)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from confstream.errors import IntegrityError, RefusedError, UnavailableError
 from confstream.restorer import RestoreOptions, restore
 from confstream.testing import ManualClock, damage, fail_on
-from tests.restoring import URL, Replica, contents, held, tree_of, write
+from tests.restoring import URL, Replica, contents, held, replica_of, tree_of, write
 
 FIRST = {"config.yml": b"a: 1\n", "gone.yml": b"g: 1\n"}
 SECOND = {"config.yml": b"a: 2\npassword: hunter2\n"}
@@ -21,10 +21,7 @@ MINE = {"config.yml": b"a: mine\n", "extra.yml": b"e: 1\n"}
 
 @pytest.fixture
 def replica() -> Replica:
-    made = Replica()
-    made.publish(FIRST)
-    made.publish(SECOND)
-    return made
+    return replica_of(FIRST, SECOND)
 
 
 @pytest.fixture

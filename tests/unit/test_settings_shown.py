@@ -12,39 +12,9 @@ from confstream.errors import UsageError
 from confstream.moments import parse_duration
 from confstream.settings import Settings, Stream, parse
 from confstream.settings_kinds import show_duration
+from tests.streams import CANARY, FULL, one
 
-CANARY = "cAnArY0815"
 JUNK = st.text("{}[]:,-*&!|>'\"%@`#?$\\ \tab0", max_size=12)
-
-FULL = """\
-streams:
-  frigate:
-    tree: /config
-    replica: s3://bucket/frigate
-    profile: frigate
-    include: ["*.yml"]
-    exclude: ["*.bak", "!keep.bak"]
-    guard: config.yml
-    settle: 2s
-    heartbeat: 5m
-    scan_interval: 90s
-    shutdown_timeout: 20s
-    timeout: 500ms
-    state_dir: /state
-    unsafe_single_writer: true
-    storage_options: {client_kwargs: {region_name: eu-1}, use_ssl: false, key: "007", retries: 3}
-  traefik:
-    tree: /traefik
-    replica: /backups/traefik
-"""
-
-
-def one(lines: str, **environ: str) -> Stream:
-    """Parse a file with one stream that has *lines* besides its tree and replica."""
-    indented = "".join(f"    {line}\n" for line in lines.splitlines())
-    given_keys = {line.partition(":")[0] for line in lines.splitlines()}
-    rest = "".join(f"    {key}: /x/{key}\n" for key in ("tree", "replica") if key not in given_keys)
-    return parse(f"streams:\n  a:\n{rest}{indented}", environ).stream()
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,7 @@ import contextlib
 import errno
 import os
 import resource
-import shutil
 import stat
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -293,20 +291,6 @@ def test_a_file_size_limit_leaves_the_log_usable(tmp_path: Path) -> None:
     wal.close()
 
     assert _read(tmp_path / "log") == [(1, b"before"), (3, b"small"), (4, b"z" * 5000)]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a file system of 256 KiB."""
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("a small tmpfs needs root and mount")
-    place = tmp_path / "small"
-    place.mkdir()
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], check=False).returncode:
-        pytest.skip("this container may not mount a tmpfs")
-    yield place
-    subprocess.run(["umount", place], check=True)
 
 
 def test_a_full_disk_leaves_the_log_usable(small_disk: Path) -> None:

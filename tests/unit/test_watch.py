@@ -32,13 +32,6 @@ class NoCache:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    directory = tmp_path / "tree"
-    directory.mkdir()
-    return directory
-
-
-@pytest.fixture
 def watcher(root: Path) -> Iterator[Watcher]:
     with open_watcher(root, None, SystemClock(), polling=False) as opened:
         assert opened.close_events
