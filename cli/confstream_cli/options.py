@@ -2,8 +2,11 @@
 
 from __future__ import annotations  # The library's types are named here, and imported where they are used.
 
+import inspect
 import os
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -11,6 +14,9 @@ import confstream
 from confstream_cli import environment
 
 TIMEOUT = "30s"
+
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
 
 
 def option(name: str, help_text: str, metavar: str | None = None, **settings: Any) -> Any:  # noqa: ANN401 - Typer's own
@@ -22,6 +28,35 @@ def option(name: str, help_text: str, metavar: str | None = None, **settings: An
 def arguments(metavar: str) -> Any:  # noqa: ANN401 - Typer's own
     """Return all arguments of a command, which *metavar* names."""
     return typer.Argument(metavar=metavar, show_default=False, hidden=True)
+
+
+def command(
+    metavar: str, given: type[_Given]
+) -> Callable[[Callable[[list[str], _Given], _Result]], Callable[..., _Result]]:
+    """Make a command of a function of two values: the arguments, which *metavar* names, and the options.
+
+    *given* is a dataclass with a field for each option: its type is the option, its default the option's.
+    """
+    hints = get_type_hints(given, include_extras=True)
+    listed = Annotated[list[str] | None, arguments(metavar)]
+    first = inspect.Parameter("arguments", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=listed)
+    rest = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(given)  # type: ignore[arg-type]  # Nothing names the type of all dataclasses.
+    ]
+
+    def decorate(function: Callable[[list[str], _Given], _Result]) -> Callable[..., _Result]:
+        def run(arguments: list[str] | None = None, **values: Any) -> _Result:  # noqa: ANN401 - whatever options hold
+            return function(list(arguments or []), given(**values))
+
+        run.__doc__, run.__name__ = function.__doc__, function.__name__
+        run.__annotations__ = {each.name: each.annotation for each in (first, *rest)}
+        run.__signature__ = inspect.Signature([first, *rest])  # type: ignore[attr-defined]  # What inspect looks for.
+        return run
+
+    return decorate
 
 
 StorageOption = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations  # The library's types are named here, and im
 import logging
 import shlex
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -44,55 +45,62 @@ _ShutdownTimeout = Annotated[str, options.option("--shutdown-timeout", "Time to 
 _LogFormat = Annotated[str, options.option("--log-format", "text or json, on stderr.", "FORMAT")]
 
 
-def replicate(
-    arguments: Annotated[list[str] | None, options.arguments("TREE [REPLICA]")] = None,
-    *,
-    once: _Once = False,
-    command: _Command = None,
-    profile: options.Profile = "generic",
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    state_dir: options.StateDir = None,
-    settle: _Settle = "2s",
-    poll: _Poll = None,
-    scan_interval: _ScanInterval = "60s",
-    heartbeat: _Heartbeat = "5m",
-    no_guards: _NoGuards = False,
-    takeover: _Takeover = False,
-    unsafe_single_writer: _UnsafeSingleWriter = False,
-    shutdown_timeout: _ShutdownTimeout = "20s",
-    timeout: options.Timeout = options.TIMEOUT,
-    storage_option: options.StorageOption = None,
-    log_format: _LogFormat = "text",
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The options of ``replicate`` as they were given."""
+
+    once: _Once = False
+    command: _Command = None
+    profile: options.Profile = "generic"
+    include: options.Include = None
+    exclude: options.Exclude = None
+    state_dir: options.StateDir = None
+    settle: _Settle = "2s"
+    poll: _Poll = None
+    scan_interval: _ScanInterval = "60s"
+    heartbeat: _Heartbeat = "5m"
+    no_guards: _NoGuards = False
+    takeover: _Takeover = False
+    unsafe_single_writer: _UnsafeSingleWriter = False
+    shutdown_timeout: _ShutdownTimeout = "20s"
+    timeout: options.Timeout = options.TIMEOUT
+    storage_option: options.StorageOption = None
+    log_format: _LogFormat = "text"
+
+    def options(self) -> confstream.ReplicateOptions:
+        """Return what the library is asked for."""
+        settle_seconds = options.seconds("--settle", self.settle)
+        return confstream.ReplicateOptions(
+            settle_seconds=settle_seconds,
+            close_seconds=min(settle_seconds, confstream.ReplicateOptions().close_seconds),
+            scan_seconds=options.seconds("--scan-interval", self.scan_interval),
+            poll_seconds=options.seconds("--poll", self.poll or "1s"),
+            polling=None if self.poll is None else True,
+            shutdown_seconds=options.seconds("--shutdown-timeout", self.shutdown_timeout),
+            heartbeat_seconds=options.seconds("--heartbeat", self.heartbeat, least=0),
+            guards=not self.no_guards,
+            takeover=self.takeover,
+            unsafe_single_writer=self.unsafe_single_writer,
+            once=self.once,
+            command=_words(self.command),
+            state_dir=None if self.state_dir is None else Path(self.state_dir).absolute(),
+            timeout_seconds=options.seconds("--timeout", self.timeout),
+        )
+
+
+@options.command("TREE [REPLICA]", Given)
+def replicate(arguments: list[str], given: Given) -> int:
     """Protect a directory: publish every change.
 
     Runs until a signal; what is not published by then goes out first. Result and log are on stderr.
     """
     replica, (tree,) = options.replica_and_rest(arguments, "TREE", required=1, last=True)
-    settle_seconds = options.seconds("--settle", settle)
-    asked = confstream.ReplicateOptions(
-        settle_seconds=settle_seconds,
-        close_seconds=min(settle_seconds, confstream.ReplicateOptions().close_seconds),
-        scan_seconds=options.seconds("--scan-interval", scan_interval),
-        poll_seconds=options.seconds("--poll", poll or "1s"),
-        polling=None if poll is None else True,
-        shutdown_seconds=options.seconds("--shutdown-timeout", shutdown_timeout),
-        heartbeat_seconds=options.seconds("--heartbeat", heartbeat, least=0),
-        guards=not no_guards,
-        takeover=takeover,
-        unsafe_single_writer=unsafe_single_writer,
-        once=once,
-        command=_words(command),
-        state_dir=None if state_dir is None else Path(state_dir).absolute(),
-        timeout_seconds=options.seconds("--timeout", timeout),
-    )
-    logs.configure(logging.INFO, logs.check_form(log_format))
-    storage = confstream.parse_storage_options(storage_option or [])
-    tracked = options.selection(profile, include, exclude)
+    asked = given.options()
+    logs.configure(logging.INFO, logs.check_form(given.log_format))
+    storage = confstream.parse_storage_options(given.storage_option or [])
+    tracked = options.selection(given.profile, given.include, given.exclude)
     _tell_settings(tree, replica, tracked, asked, storage)
-    replicator = confstream.Replicator(tree, replica, asked, selection=tracked, storage_options=storage)
-    return _run(replicator)
+    return _run(confstream.Replicator(tree, replica, asked, selection=tracked, storage_options=storage))
 
 
 def _run(replicator: confstream.Replicator) -> int:
