@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UsageError,
     )
+    from confstream.events import about, carrying, in_stream, stream_name
     from confstream.history import History, LogEntry, Target, tree_diff
     from confstream.journal.before import recording
     from confstream.journal.journal import Journal
@@ -50,6 +51,7 @@ _HOMES = {
     "confstream.errors": "AccessDeniedError ConfstreamError DivergedError FencedError IntegrityError "
     "NoExclusiveCreateError NoReplicaError NotFoundError OutcomeUnknownError PartialError RefusedError StaleError "
     "UnavailableError UsageError",
+    "confstream.events": "about carrying in_stream stream_name",
     "confstream.history": "History LogEntry Target tree_diff",
     "confstream.journal.before": "recording",
     "confstream.journal.journal": "Journal",
@@ -111,10 +113,13 @@ __all__ = [
     "Verdict",
     "VerifyReport",
     "Writer",
+    "about",
+    "carrying",
     "check_tag",
     "compact",
     "format_local",
     "format_utc",
+    "in_stream",
     "is_missing",
     "mask_line",
     "mask_url",
@@ -126,6 +131,7 @@ __all__ = [
     "read_one",
     "recording",
     "restore",
+    "stream_name",
     "summary",
     "tree_diff",
     "verify",

@@ -123,16 +123,14 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
         output.note("interrupted")
         return _INTERRUPTED
     except confstream.ConfstreamError as error:
-        _tell(str(error), debug=debug)
-        return error.exit_code if isinstance(error, replicate.SignalledError) else code_of(error)
+        code = error.exit_code if isinstance(error, replicate.SignalledError) else code_of(error)
+        return _tell(str(error), code, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line and a code, never a trace by chance
         if hasattr(error, "format_message"):
             # Typer's own: what was typed cannot be meant.
-            _tell(f"{error.format_message()} (see confstream {' '.join(arguments[:1])} --help)", debug=debug)
-            return 2
+            return _tell(f"{error.format_message()} (see confstream {' '.join(arguments[:1])} --help)", 2, debug=debug)
         what = f"{type(error).__name__}: {error}"
-        _tell(f"{what}; this is a fault of confstream or of the system: --debug shows where", debug=debug)
-        return 1
+        return _tell(f"{what}; this is a fault of confstream or of the system: --debug shows where", 1, debug=debug)
 
 
 def _check_environment() -> None:
@@ -142,13 +140,15 @@ def _check_environment() -> None:
         raise confstream.UsageError(f"there is no variable {name}; nearest is {near}. Rename or unset it")
 
 
-def _tell(text: str, *, debug: bool) -> None:
+def _tell(text: str, code: int, *, debug: bool) -> int:
+    """Say why the command ends with *code*, and return it."""
     if debug:
         trace = traceback.format_exc()
         sys.stderr.write("".join(f"{confstream.mask_line(line)}\n" for line in trace.splitlines()))
-    for number, line in enumerate(text.splitlines()):
+    for number, line in enumerate([] if logs.fail(text, code) else text.splitlines()):
         shown = output.clean(confstream.mask_line(line))
         sys.stderr.write(f"confstream: {shown}\n" if not number else f"  {shown}\n")
+    return code
 
 
 def _forget_stdout() -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import traceback
+from typing import Any
 
 import confstream
 from confstream_cli import output
@@ -12,11 +13,14 @@ WARNING = logging.WARNING
 FORMATS = ("text", "json")
 
 
-def configure(level: int, form: str = "plain") -> None:
-    """Send what the library logs from *level* on to stderr; *form* is ``text``, ``json`` or ``plain``."""
+def configure(level: int, form: str = "plain", *, streams: bool = False) -> None:
+    """Send what the library logs from *level* on to stderr; *form* is ``text``, ``json`` or ``plain``.
+
+    With *streams*, because several run, lines of text name theirs, as JSON always does.
+    """
     reset()
     handler = _Stderr()
-    handler.setFormatter({"text": _Text, "json": _Json, "plain": _Plain}[form]())
+    handler.setFormatter({"text": _Text(streams=streams), "json": _Json(), "plain": _Plain()}[form])
     logger = logging.getLogger("confstream")
     logger.addHandler(handler)
     logger.setLevel(level)
@@ -29,6 +33,16 @@ def reset() -> None:
         if isinstance(handler, _Stderr):
             logger.removeHandler(handler)
             logger.setLevel(logging.NOTSET)
+
+
+def fail(text: str, code: int) -> bool:
+    """Log *text*, with which the command ends, where stderr is for a program; return whether it is."""
+    logger = logging.getLogger("confstream")
+    if not any(isinstance(handler.formatter, _Json) for handler in logger.handlers):
+        return False
+    text = " ".join(text.split("\n"))
+    logger.error("%s", text, extra=confstream.about("failed", error=text, exit_code=code))
+    return True
 
 
 def check_form(form: str) -> str:
@@ -51,8 +65,13 @@ class _Stderr(logging.Handler):
 
 
 class _Text(logging.Formatter):
+    def __init__(self, *, streams: bool) -> None:
+        super().__init__()
+        self._streams = streams
+
     def format(self, record: logging.LogRecord) -> str:
-        return f"{_time(record)} {record.levelname:<7} {_message(record)}"
+        name = confstream.stream_name() if self._streams else ""
+        return f"{_time(record)} {record.levelname:<7} {f'[{output.clean(name)}] ' if name else ''}{_message(record)}"
 
 
 class _Plain(logging.Formatter):
@@ -62,13 +81,28 @@ class _Plain(logging.Formatter):
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
+        # A handler runs in the thread that logs: its stream is the line's.
         row = {
             "ts": _time(record),
             "level": record.levelname.lower(),
-            "logger": record.name,
+            "event": getattr(record, "event", None),
+            "stream": output.clean(confstream.stream_name()) or None,
             "message": _message(record),
+            "logger": record.name,
         }
+        for name, value in getattr(record, "fields", {}).items():
+            row.setdefault(name, _field(value))
         return json.dumps(row, ensure_ascii=False)
+
+
+def _field(value: Any) -> Any:  # noqa: ANN401 - what JSON has
+    if isinstance(value, bytes):
+        return output.path(value)
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, list | tuple):
+        return [_field(one) for one in value]
+    return value if value is None or isinstance(value, int) else _safe(str(value))
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -80,4 +114,8 @@ def _message(record: logging.LogRecord) -> str:
     if record.exc_info and record.exc_info[1] is not None:
         # The trace has lines of code and no values; the last line may quote some.
         text += ": " + "".join(traceback.format_exception_only(record.exc_info[1])).strip()
+    return _safe(text)
+
+
+def _safe(text: str) -> str:
     return output.clean(confstream.mask_line(text))

@@ -22,6 +22,7 @@ from confstream.compactor.planning import (
     witness_ns,
 )
 from confstream.errors import IntegrityError, ObjectMissingError
+from confstream.events import about
 from confstream.log.publisher import GRACE_SECONDS
 from confstream.log.reader import LogReader
 from confstream.store import Store
@@ -108,7 +109,8 @@ def compact(
         strays += found
     report = CompactReport(todo, tuple(packs), tuple(deleted), tuple(strays))
     for key in strays:
-        logger.error("%s: %s is not what the pack around it holds; it was kept, run verify", store.url, key)
+        said = about("pack_differs", key=key)
+        logger.error("%s: %s is not what the pack around it holds; it was kept, run verify", store.url, key, extra=said)
     return report
 
 

@@ -18,6 +18,7 @@ from typing import Any, Self
 from confstream import checkout, scan
 from confstream.clock import Clock, SystemClock
 from confstream.errors import ConfstreamError, NotFoundError, PartialError, RefusedError
+from confstream.events import about
 from confstream.history import At, LogEntry
 from confstream.journal.contents import ContentCache
 from confstream.journal.ledger import Ledger
@@ -376,6 +377,7 @@ class Journal:
                 "the journal reached %d MiB: %d unpublished revisions were merged into fewer; the newest state is kept",
                 PENDING_SIZE_MAX >> 20,
                 fewer,
+                extra=about("coalesced", fewer=fewer),
             )
 
     def _check_open(self) -> None:

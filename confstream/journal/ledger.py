@@ -14,6 +14,7 @@ from typing import Self
 from confstream.clock import Clock
 from confstream.codec.fields import pack
 from confstream.errors import ConfstreamError, UnavailableError
+from confstream.events import about
 from confstream.journal.book import Book, Record, confirmed_payload
 from confstream.journal.coalesce import coalesced
 from confstream.journal.directory import StateDirectory
@@ -29,7 +30,6 @@ LOG_SIZE_MAX = 8 << 20
 """The size in bytes from which a log that is mostly dead is written anew."""
 
 _WRITER_SIZE = 8
-
 _log = logging.getLogger("confstream.journal")
 
 
@@ -365,7 +365,7 @@ class Ledger:
         except UnavailableError as error:
             # While the disk is full not at every record, but when the log has grown by as much once more.
             self._shrink_from = self._log.wal.size + self._log_size_max
-            _log.warning("%s: %s", otherwise, error)
+            _log.warning("%s: %s", otherwise, error, extra=about("journal_behind", error=error))
         else:
             self._shrink_from = self._log_size_max
 
@@ -381,7 +381,7 @@ class Ledger:
             self._stale = True
             if wal.broken:
                 self._retract()
-            _log.warning("the journal is behind until the disk takes more: %s", error)
+            _log.warning("the journal is behind for now: %s", error, extra=about("journal_behind", error=error))
         if durably and self._stale:
             self.checkpoint()
         self._shrink(self._shrink_from)

@@ -17,6 +17,7 @@ from pathlib import Path
 from confstream import checkout
 from confstream.clock import Clock
 from confstream.errors import ConfstreamError, UsageError
+from confstream.events import about
 from confstream.journal.capture import Capture, Finding
 from confstream.journal.contents import ContentCache
 from confstream.journal.draft import Draft
@@ -80,12 +81,14 @@ class Recorder:
         """
         finished = checkout.finish(self._root) if restore else None
         if finished is not None:
-            logger.warning("finished a restore that was interrupted: %d files written", finished.written)
+            said = about("restore_finished", files=finished.written)
+            logger.warning("finished a restore that was interrupted: %d files written", finished.written, extra=said)
         done = redo(self._root, self._ledger)
         if restore:
             sweep(self._root)
         if done:
-            logger.warning("completed %d write(s) that a crash interrupted", len(done))
+            said = about("writes_finished", files=len(done))
+            logger.warning("completed %d write(s) that a crash interrupted", len(done), extra=said)
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
@@ -231,9 +234,10 @@ class Recorder:
     def _hold(self, why: str) -> None:
         """Say once that nothing is captured and why, and once that it goes on (P7, P10)."""
         if why and why != self.held:
-            logger.error("nothing is captured: %s", why)
+            logger.error("nothing is captured: %s", why, extra=about("held", error=why))
         if self.held and not why:
-            logger.info("recovered: the directory is back, captures go on")
+            said = about("recovered", what="directory")
+            logger.info("recovered: the directory is back, captures go on", extra=said)
         self.held = why
 
     def _restored_note(self) -> Authorship | None:
@@ -247,7 +251,8 @@ class Recorder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, AttributeError, UsageError) as error:
-            logger.warning("%s cannot be read, who restored what is not recorded: %s", path, error)
+            said = about("note_unreadable", error=error)
+            logger.warning("%s cannot be read, who restored what is not recorded: %s", path, error, extra=said)
             return Authorship("restore", "", "restored; the note of it could not be read")
 
 

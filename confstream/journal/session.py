@@ -13,6 +13,7 @@ from confstream import guards
 from confstream.clock import Clock
 from confstream.compactor import compact, needed, snapshot_at
 from confstream.errors import ConfstreamError
+from confstream.events import about, carrying
 from confstream.journal.draft import Draft
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Comparison, Origin, compare
@@ -156,7 +157,7 @@ class Session:
         for write_id, position in origin.confirmed:
             self._ledger.confirmed(write_id, position)
         if origin.note:
-            logger.warning("%s", origin.note)
+            logger.warning("%s", origin.note, extra=about("compared", relation=origin.relation.value))
         self.publisher.supersedes = origin.supersedes
         if origin.adopt:
             self._ledger.rebase(head.position, head.tree)
@@ -198,7 +199,7 @@ class Session:
         head = self.publisher.head.position.number
         if not needed(reader.listing, head=head, pack_size=size) or not needed(reader.refresh(), pack_size=size):
             return
-        self._packing = threading.Thread(target=self._pack, name="confstream-pack", daemon=True)
+        self._packing = threading.Thread(target=carrying(self._pack), name="confstream-pack", daemon=True)
         self._packing.start()
 
     def _pack(self) -> None:
@@ -210,9 +211,10 @@ class Session:
         except ConfstreamError as error:
             # It reads a thousand objects: not once more for every revision.
             self._pack_at = self._clock.elapsed_seconds() + _PACK_PAUSE_SECONDS
-            logger.warning("packing did not finish, it will be tried again: %s", error)
+            said = about("pack_failed", error=error)
+            logger.warning("packing did not finish, it will be tried again: %s", error, extra=said)
         else:
-            logger.info("%s", report)
+            logger.info("%s", report, extra=about("packed"))
 
 
 def _intent(draft: Draft, settled: Mapping[bytes, Entry]) -> Intent:
@@ -222,4 +224,6 @@ def _intent(draft: Draft, settled: Mapping[bytes, Entry]) -> Intent:
 def _say_published(published: Published, draft: Draft) -> None:
     from confstream.textdiff import summary  # noqa: PLC0415 - what an idle writer never needs
 
-    logger.info("revision %d: %s (%s)", published.position.number, summary(draft.changes), draft.authorship.source)
+    number, source = published.position.number, draft.authorship.source
+    said = about("revision_published", position=number, source=source)
+    logger.info("revision %d: %s (%s)", number, summary(draft.changes), source, extra=said)

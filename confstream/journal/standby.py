@@ -3,6 +3,7 @@
 import logging
 
 from confstream.clock import Clock
+from confstream.events import about
 from confstream.journal.draft import FencedBy
 from confstream.journal.phase import HEARTBEAT_SECONDS
 from confstream.log.reader import LogReader
@@ -37,6 +38,7 @@ class Standby:
         if not (self._takeover or silent or old or released):
             return False
         why = "as asked" if self._takeover else "it released the log" if released else "its heartbeat is old"
-        logger.warning("taking over from writer %s: %s", owner.writer, why)
+        said = about("takeover", writer=owner.writer, epoch=owner.epoch, why=why)
+        logger.warning("taking over from writer %s: %s", owner.writer, why, extra=said)
         self._takeover = False
         return True

@@ -22,6 +22,7 @@ from confstream.errors import (
     UnavailableError,
     UsageError,
 )
+from confstream.events import about, carrying
 from confstream.journal.draft import FencedBy
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Origin
@@ -87,7 +88,7 @@ class Uplink:
         self._said: tuple[str, float] = ("", 0.0)
         self.on_end: Callable[[], None] = lambda: None
         """Called from the thread when it ends."""
-        self._thread = threading.Thread(target=self._run_to_the_end, name="confstream-uplink", daemon=True)
+        self._thread = threading.Thread(target=carrying(self._run_to_the_end), name="confstream-uplink", daemon=True)
 
     @property
     def state(self) -> UplinkState:
@@ -203,7 +204,10 @@ class Uplink:
             if phase is not Phase.FENCED:
                 session.release(self.lag_seconds)
         except ConfstreamError as error:
-            logger.warning("the heartbeat could not be released, others will wait until it is old: %s", error)
+            said = about("heartbeat_not_released", error=error)
+            logger.warning(
+                "the heartbeat could not be released, others will wait until it is old: %s", error, extra=said
+            )
         finally:
             session.close()
             self._session = None
@@ -218,7 +222,7 @@ class Uplink:
             self._run()
         except Exception as error:
             # A bug in here must not look like a quiet day (P7).
-            logger.exception("the uplink failed; this is a bug in confstream")
+            logger.exception("the uplink failed; this is a bug in confstream", extra=about("bug", error=error))
             self._set(phase=Phase.STOPPED, error=ConfstreamError(f"the uplink failed: {error!r}"))
         finally:
             self.on_end()
@@ -271,7 +275,10 @@ class Uplink:
                 unsafe_single_writer=settings.unsafe_single_writer,
             )
             if ledger.stream not in {None, descriptor.stream}:
-                logger.warning("the journal belonged to another replica; its tree now follows %s", store.url)
+                said = about("journal_moved")
+                logger.warning(
+                    "the journal belonged to another replica; its tree now follows %s", store.url, extra=said
+                )
                 ledger.rebase(Position(), EMPTY)
             ledger.attach(descriptor.stream)
             ledger.note("proven", store.url)
@@ -310,7 +317,7 @@ class Uplink:
     def _stand_by(self, owner: FencedBy) -> None:
         said = f"writer {owner.writer} owns the log (epoch {owner.epoch}); standing by until it is gone, or --takeover"
         if self._state.phase is not Phase.STANDBY:
-            logger.error("%s", said)
+            logger.error("%s", said, extra=about("standby", writer=owner.writer, epoch=owner.epoch))
         self._set(phase=Phase.STANDBY, error=FencedError(said), connected=True)
 
     def _fenced(self, error: FencedError) -> None:
@@ -326,13 +333,14 @@ class Uplink:
                 said += f"; {left} revision(s) of this writer stay in the journal, for the fork failed: {failure}"
             else:
                 said += f"; {left} revision(s) are kept as the fork {fork.writer}-{fork.epoch}" if fork else ""
-        logger.error("fenced: %s", said)
+        logger.error("fenced: %s", said, extra=about("fenced", error=error))
         self._set(phase=Phase.FENCED, error=FencedError(said))
 
     def _answered(self) -> None:
         if self._failing_since is not None:
             seconds, left = self._clock.elapsed_seconds() - self._failing_since, len(self._ledger.pending)
-            logger.info("recovered: the replica answers again after %.0f s, %d to publish", seconds, left)
+            said = about("recovered", what="replica", duration_s=seconds, pending=left)
+            logger.info("recovered: the replica answers again after %.0f s, %d to publish", seconds, left, extra=said)
             self._failing_since = None
             self._said = ("", 0.0)
         self._set(connected=True, error=None, confirmed_ns=self._clock.now_ns())
@@ -344,9 +352,11 @@ class Uplink:
         text, said_at = self._said
         kind = f"{type(error).__name__} {_VARIABLE.sub('', str(error))}"
         if kind != text or now - said_at >= _REPEAT_SECONDS:
-            level = logging.WARNING if type(error) is UnavailableError else logging.ERROR
-            left = len(self._ledger.pending)
-            logger.log(level, "the replica does not take revisions, %d wait in the journal: %s", left, error)
+            passing = type(error) is UnavailableError
+            left, why = len(self._ledger.pending), error
+            said = about("replica_unreachable" if passing else "replica_refused", pending=left, error=error)
+            level = logging.WARNING if passing else logging.ERROR
+            logger.log(level, "the replica does not take revisions, %d wait in the journal: %s", left, why, extra=said)
             self._said = (kind, now)
         session = self._session
         if isinstance(error, AccessDeniedError | IntegrityError) and session and session.publisher.in_doubt is None:

@@ -16,6 +16,7 @@ from confstream.errors import (
     ObjectMissingError,
     OutcomeUnknownError,
 )
+from confstream.events import about
 from confstream.store import Store
 from confstream.store.prove import prove_exclusive_create
 
@@ -53,7 +54,7 @@ def find_or_create(
                 f"{store.url}: {layout.DESCRIPTOR} could not be created, no answer came; try again"
             ) from error
         return _accepted(store, found, proven=True, unsafe=unsafe_single_writer)
-    logger.info("new replica at %s, stream %s", store.url, descriptor.stream)
+    logger.info("new replica at %s, stream %s", store.url, descriptor.stream, extra=about("replica_created"))
     return descriptor
 
 
@@ -84,7 +85,9 @@ def _prove(store: Store, *, unsafe: bool) -> bool:
         if not unsafe:
             raise
         logger.warning(
-            "%s cannot create exclusively: a second writer would not be noticed (single writer, by request)", store.url
+            "%s cannot create exclusively: a second writer would not be noticed (single writer, by request)",
+            store.url,
+            extra=about("unsafe"),
         )
         return False
     return True

@@ -22,6 +22,7 @@ from confstream.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
+from confstream.events import about
 from confstream.layout import Fork
 from confstream.log.encoding import encode_against
 from confstream.log.reader import LogReader
@@ -372,7 +373,8 @@ class Publisher:
                 f"above this writer's {self.epoch}: it owns the log now"
             )
         said = "revision %d by writer %s on %s (epoch %d) was there first; this tree follows as the next one"
-        logger.warning(said, other.number, other.writer, other.host, other.epoch)
+        extra = about("adopted", position=other.number, writer=other.writer, epoch=other.epoch)
+        logger.warning(said, other.number, other.writer, other.host, other.epoch, extra=extra)
         if other.epoch == self.epoch:
             self.epoch = max(other.epoch_high, self.epoch) + 1
         self._advance(taken)

@@ -15,6 +15,7 @@ from confstream import layout, plan
 from confstream.codec.notes import Descriptor, decode_descriptor, decode_heartbeat, decode_tag
 from confstream.codec.objects import Pack, RevisionObject, SnapshotObject
 from confstream.errors import IntegrityError, NoReplicaError, NotFoundError, ObjectMissingError
+from confstream.events import about
 from confstream.layout import Fork, Listing
 from confstream.log.checkout import Checkout, Step, assemble
 from confstream.log.objects import get_blob, get_pack, get_revision, get_snapshot
@@ -295,7 +296,7 @@ class LogReader:
             return None
         except IntegrityError as error:
             # It must keep nobody from reading or writing the log, which does not depend on it; verify names it.
-            logger.warning("a heartbeat is left out: %s", error)
+            logger.warning("a heartbeat is left out: %s", error, extra=about("heartbeat_unreadable", error=error))
             return None
 
     def _stable(self, number: int, read: Callable[[Listing], _T]) -> _T:

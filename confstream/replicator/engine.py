@@ -16,6 +16,7 @@ from typing import Any
 
 from confstream.clock import Clock, SystemClock
 from confstream.errors import ConfstreamError, UnavailableError, UsageError
+from confstream.events import about, in_stream
 from confstream.journal.journal import Journal
 from confstream.replicator.options import ReplicateOptions, ReplicateReport
 from confstream.scan import RootGoneError, Selection
@@ -42,9 +43,12 @@ class Replicator:
         selection: Selection | None = None,
         storage_options: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
+        name: str = "",
     ) -> None:
+        """Prepare to protect *tree*; *name* is what its stream is called in logs, else the directory's own name."""
         self._root = Path(tree).absolute()
         self._replica = replica
+        self._name = name or self._root.name
         self._options = options
         self._selection = selection
         self._storage_options = storage_options
@@ -85,6 +89,10 @@ class Replicator:
         ``UnavailableError`` when the end came before everything was on the
         replica, ``UsageError`` if there is no such directory.
         """
+        with in_stream(self._name):
+            return self._run()
+
+    def _run(self) -> ReplicateReport:
         options = self._options
         if not self._root.is_dir():
             raise UsageError(f"{self._root} is not a directory: give the directory to protect, or create it first")
@@ -152,7 +160,9 @@ class Replicator:
         self._scan_at = now
         journal.publish()
         how = "inotify" if self._watcher is not None and self._watcher.close_events else "polling"
-        logger.info("watching %s (%s), %d files", self._root, how, journal.status().files)
+        files = journal.status().files
+        said = about("watching", root=str(self._root), how=how, files=files)
+        logger.info("watching %s (%s), %d files", self._root, how, files, extra=said)
 
     def _whole(self, journal: Journal) -> tuple[dict[bytes, Stamp | None], set[bytes]]:
         """Return what differs, and which of it was changed so lately that it may not be finished.
@@ -189,7 +199,7 @@ class Replicator:
             settler.close_events = False
             settler.lose_closes()
         if events.overflow:
-            logger.warning("events were lost, the whole directory is compared")
+            logger.warning("events were lost, the whole directory is compared", extra=about("events_lost"))
             settler.lose_closes()
         settler.note_all(events.changed, events.moved, now)
         if events.root_lost:
@@ -264,9 +274,9 @@ class Replicator:
     def _cannot_record(self, why: str) -> None:
         """Say once that changes cannot be recorded and why, and once that they can again (P7)."""
         if why and not self._unrecorded:
-            logger.error("changes cannot be recorded, trying again: %s", why)
+            logger.error("changes cannot be recorded, trying again: %s", why, extra=about("unrecorded", error=why))
         if self._unrecorded and not why:
-            logger.info("recovered: changes are recorded again")
+            logger.info("recovered: changes are recorded again", extra=about("recovered", what="recording"))
         self._unrecorded = why
 
     def _end(self, journal: Journal, settler: Settler) -> ReplicateReport:
@@ -280,10 +290,12 @@ class Replicator:
         left = max(0.0, self._deadline - self._clock.elapsed_seconds()) if not options.once else options.timeout_seconds
         status = journal.close(left)
         code = None if self._child is None else self._child.returncode
+        number = status.position.number
+        said = about("stopped", position=number, pending=status.pending, error=status.detail or None)
         if status.pending or status.detail:
-            logger.warning("done, the replica is at revision %d: %s", status.position.number, status.detail)
+            logger.warning("done, the replica is at revision %d: %s", number, status.detail, extra=said)
         else:
-            logger.info("done: revision %d is on the replica, nothing is left", status.position.number)
+            logger.info("done: revision %d is on the replica, nothing is left", number, extra=said)
         return ReplicateReport(status, code, self._signal, status.unreadable)
 
     def _quieten(self, journal: Journal, settler: Settler) -> None:

@@ -17,6 +17,7 @@ from confstream.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
+from confstream.events import about
 from confstream.store import Store
 
 _LOG = logging.getLogger("confstream.store")
@@ -146,4 +147,4 @@ def _clean_up(store: Store, key: str) -> None:
     with contextlib.suppress(UnavailableError):
         store.delete([key])
         return
-    _LOG.info("%s: %s could not be removed", store.url, key)
+    _LOG.info("%s: %s could not be removed", store.url, key, extra=about("cleanup_failed", key=key))

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from confstream.clock import Clock
 from confstream.errors import AccessDeniedError, OutcomeUnknownError, UnavailableError
+from confstream.events import about
 from confstream.store import Keys, Store
 
 _LOG = logging.getLogger("confstream.store")
@@ -110,7 +111,8 @@ class RetryingStore:
                 self._report(Retry(operation, key, attempts, delay_seconds, error))
             else:
                 if attempts > 1:
-                    _LOG.info("%s: %s of %s succeeded at attempt %d", self.url, operation, key, attempts)
+                    said = about("request_recovered", operation=operation, attempts=attempts)
+                    _LOG.info("%s: %s of %s succeeded at attempt %d", self.url, operation, key, attempts, extra=said)
                 return result
             self._clock.wait(self._stop, delay_seconds)
 
@@ -121,7 +123,8 @@ class RetryingStore:
 
     def _report(self, retry: Retry) -> None:
         if retry.attempt == 1:
-            _LOG.warning("%s; trying again for %g s", retry.error, self._deadline_seconds)
+            said = about("request_repeated", operation=retry.operation, error=retry.error)
+            _LOG.warning("%s; trying again for %g s", retry.error, self._deadline_seconds, extra=said)
         if self._on_retry is not None:
             self._on_retry(retry)
 

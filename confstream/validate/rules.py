@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from confstream.errors import UsageError
+from confstream.events import about
 from confstream.selection import Selection
 from confstream.validate.finding import Finding, NotCheckedError, Validator
 from confstream.validate.syntax import IniSyntax, JsonLinesSyntax, JsonSyntax, TomlSyntax, XmlSyntax
@@ -183,9 +184,10 @@ def prove(validator: Validator) -> SelfTest:
 
 def _say(name: str, before: SelfTest | None, test: SelfTest) -> None:
     if not test.ok and test != before:
-        logger.error("the validator %s is broken, its files are not checked: %s", name, test.why)
+        said = about("validator_broken", validator=name, error=test.why)
+        logger.error("the validator %s is broken, its files are not checked: %s", name, test.why, extra=said)
     elif test.ok and before is not None and not before.ok:
-        logger.info("recovered: the validator %s works again", name)
+        logger.info("recovered: the validator %s works again", name, extra=about("validator_recovered", validator=name))
 
 
 def _why(error: Exception) -> str:

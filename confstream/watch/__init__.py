@@ -7,10 +7,11 @@ is a hint either way: the truth is a scan.
 
 import logging
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from confstream.clock import Clock
 from confstream.errors import ConfstreamError
+from confstream.events import about
 from confstream.scan import Selection
 from confstream.watch.events import Events, WatchLimitError
 from confstream.watch.filesystem import polling_reason
@@ -52,7 +53,7 @@ class Watcher:
         except WatchLimitError as error:
             limited, self._source, self.reason = self._source, self._fallback, str(error)
             limited.close()
-            _log.warning("polling every %g s: %s", self._fallback.interval_seconds, self.reason)
+            _log.warning("polling every %g s: %s", self._fallback.interval_seconds, self.reason, extra=_polling(error))
             return Events(overflow=True)
 
     def wake(self) -> None:
@@ -99,5 +100,9 @@ def open_watcher(
         except OSError as error:
             raise ConfstreamError(f"{root} cannot be watched: {error.strerror}") from error
     if reason is not None:
-        _log.warning("%s: polling every %g s: %s", root, interval_seconds, reason)
+        _log.warning("%s: polling every %g s: %s", root, interval_seconds, reason, extra=_polling(reason))
     return Watcher(source, fallback, reason)
+
+
+def _polling(reason: str | WatchLimitError) -> dict[str, Any]:
+    return about("polling", error=reason)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from confstream import durable
+from confstream.events import about
 from confstream.scan import STATE_NAME, Selection
 from confstream.settle import Mark
 from confstream.watch.events import Events, WatchLimitError
@@ -220,7 +221,8 @@ class Inotify:
             if required:
                 raise
             if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
-                _log.warning("a directory cannot be watched, only scanned: %s", error.strerror)
+                said = about("unwatched", path=directory, error=error.strerror)
+                _log.warning("a directory cannot be watched, only scanned: %s", error.strerror, extra=said)
             return False
         before = self._paths.get(watch)
         if before is not None and self._watches.get(before) == watch:

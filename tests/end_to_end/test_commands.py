@@ -329,7 +329,10 @@ def test_replicate_prints_its_settings_without_secrets_and_logs_json_lines(tmp_p
 
     rows = [json.loads(line) for line in done.stderr.splitlines()]
     assert (done.code, done.stdout) == (0, "")
-    assert all(row.keys() == {"ts", "level", "logger", "message"} for row in rows)
+    assert all(row.keys() >= {"ts", "level", "event", "stream", "logger", "message"} for row in rows)
+    assert [rows[0]["event"], rows[-1]["event"]] == ["started", "stopped"]
+    assert {row["event"] for row in rows[1:-1]} == {"replica_created", "watching", "revision_published"}
+    assert {row["stream"] for row in rows[1:]} == {"tree"}
     assert "settle 0.01s" in rows[0]["message"]
     assert CANARY not in done.stderr
 

@@ -95,7 +95,7 @@ def test_p12_no_log_line_has_a_secret_or_a_second_line(form: str, capsys: pytest
     assert "\x1b" not in err
     assert err.count("\n") == 1
     if form == "json":
-        assert json.loads(err).keys() == {"ts", "level", "logger", "message"}
+        assert json.loads(err).keys() == {"ts", "level", "event", "stream", "logger", "message"}
 
 
 @pytest.mark.parametrize(

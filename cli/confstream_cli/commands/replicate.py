@@ -173,4 +173,5 @@ def _tell_settings(
         "takeover": "yes" if asked.takeover else "",
         "unsafe single writer": "yes" if asked.unsafe_single_writer else "",
     }
-    logger.info("confstream settings: %s", ", ".join(f"{name} {value}" for name, value in shown.items() if value))
+    said = ", ".join(f"{name} {value}" for name, value in shown.items() if value)
+    logger.info("confstream settings: %s", said, extra=confstream.about("started"))
