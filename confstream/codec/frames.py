@@ -16,22 +16,26 @@ if TYPE_CHECKING:
 _WINDOW_LOG_MAX = 27
 """128 MiB: what a reader is willing to hold of a pack while it decodes."""
 
+PREFIX_SIZE_MAX = 1 << 24
+"""16 MiB: what an object may ask a reader to hold of contents that lie elsewhere."""
+
 _DICT_SIZE_MIN = 8
 _CHUNK_SIZE = 1 << 17
 
 
 def compress(
-    parts: Iterable[bytes], size: int, *, prefix: Sequence[bytes] = (), level: int = 3, long: bool = False
+    parts: Iterable[bytes], size: int, *, prefix: Iterable[bytes] = (), level: int = 3, long: bool = False
 ) -> bytes:
     """Return one frame of the *parts*, *size* bytes together; nothing at all for no bytes.
 
     The parts are taken one at a time. *long* looks for matches over the whole
     window: versions of one file that lie far apart then cost next to nothing.
+    Raise ``ValueError`` if a reader would refuse the *prefix*.
     """
     if size == 0:
         return b""
     zstd = _zstd()
-    known = b"".join(prefix)
+    known = _joined(prefix)
     options: dict[Any, int] = {
         zstd.CompressionParameter.compression_level: level,
         zstd.CompressionParameter.checksum_flag: 0,  # SHA-256 hashes of contents and object do that.
@@ -47,20 +51,21 @@ def compress(
     return b"".join(frame)
 
 
-def decompress(frame: bytes, key: str, size_max: int, *, prefix: Sequence[bytes] = ()) -> bytes:
+def decompress(frame: bytes, key: str, size_max: int) -> bytes:
     """Return the content of *frame*, which may be at most *size_max* bytes, or raise ``IntegrityError``."""
     size = frame_size(frame, key)
     if size > size_max:
         raise IntegrityError(f"{key}: a frame announces {size} bytes, at most {size_max} are allowed")
-    (content,) = split(frame, key, [size], prefix=prefix)
+    (content,) = split(frame, key, [size])
     return content
 
 
-def split(frame: bytes, key: str, sizes: Sequence[int], *, prefix: Sequence[bytes] = ()) -> Iterator[bytes]:
+def split(frame: bytes, key: str, sizes: Sequence[int], *, prefix: Iterable[bytes] = ()) -> Iterator[bytes]:
     """Yield the parts of *frame*, which are *sizes* bytes long, holding one at a time.
 
     The announced size must be the sum of *sizes*, so a caller who caps these
-    has capped everything. Raise ``IntegrityError`` otherwise.
+    has capped everything; *prefix* is taken one at a time, up to its own limit.
+    Raise ``IntegrityError`` otherwise.
     """
     announced, expected = frame_size(frame, key), sum(sizes)
     if announced != expected:
@@ -71,10 +76,7 @@ def split(frame: bytes, key: str, sizes: Sequence[int], *, prefix: Sequence[byte
         yield from (b"" for _ in sizes)
         return
     zstd = _zstd()
-    decompressor = zstd.ZstdDecompressor(
-        zstd_dict=_dictionary(zstd, b"".join(prefix)),
-        options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX},
-    )
+    decompressor = _decompressor(zstd, prefix, key)
     given = memoryview(frame)
     try:
         for size in sizes:
@@ -117,6 +119,24 @@ def _expect_end(decompressor: Any, rest: bytes, key: str) -> None:  # noqa: ANN4
         rest = b""
     if rest or decompressor.unused_data:
         raise IntegrityError(f"{key}: bytes follow a frame")
+
+
+def _decompressor(zstd: "ModuleType", prefix: Iterable[bytes], key: str) -> Any:  # noqa: ANN401 - as above
+    try:
+        known = _joined(prefix)
+    except ValueError as error:
+        raise IntegrityError(f"{key}: {error}") from error
+    options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
+    return zstd.ZstdDecompressor(zstd_dict=_dictionary(zstd, known), options=options)
+
+
+def _joined(prefix: Iterable[bytes]) -> bytes:
+    known = bytearray()
+    for part in prefix:
+        if len(known) + len(part) > PREFIX_SIZE_MAX:
+            raise ValueError(f"a frame against a prefix of more than {PREFIX_SIZE_MAX} bytes")
+        known += part
+    return bytes(known)
 
 
 def _dictionary(zstd: "ModuleType", prefix: bytes) -> Any:  # noqa: ANN401 - what the library calls a dictionary

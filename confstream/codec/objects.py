@@ -101,7 +101,7 @@ class RevisionObject:
     def read(self, previous: Callable[[bytes], bytes], key: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield hash and content of every file in the object, verified; *previous* gives a path's old content."""
         entries = self.contents.inline_entries
-        prefix = [previous(path) for path in self.prefix_paths] if entries else []
+        prefix = (previous(path) for path in self.prefix_paths)
         yield from _verified(
             frames.split(self.frame, key, [entry.size for entry in entries], prefix=prefix), entries, key
         )

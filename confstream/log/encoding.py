@@ -6,6 +6,7 @@ for *put_blob*, which makes a blob durable before the revision that names it (I2
 
 from collections.abc import Callable, Collection, Mapping
 
+from confstream.codec.frames import PREFIX_SIZE_MAX
 from confstream.codec.objects import encode_revision
 from confstream.revision import Revision
 from confstream.tree import Entry, Kind, Tree
@@ -13,8 +14,6 @@ from confstream.tree import Entry, Kind, Tree
 BLOB_SIZE_MIN = 1 << 20
 INLINE_SIZE_MAX = 1 << 26
 """What one revision's object holds of contents at most; what is beyond goes into blobs."""
-
-PREFIX_SIZE_MAX = 1 << 24
 
 
 def encode_against(

@@ -53,6 +53,7 @@ LIMITS = {
     "metadata section, stored and decompressed": envelope.METADATA_SIZE_MAX,
     "contents section, stored": envelope.CONTENTS_SIZE_MAX,
     "one content": objects_module.CONTENT_SIZE_MAX,
+    "a prefix": frames.PREFIX_SIZE_MAX,
     "entries of a tree; changes of a revision, and of all in a pack": fields.ENTRIES_MAX,
     "revisions in a pack": objects_module.PACK_REVISIONS_MAX,
     "path, symlink target": fields.PATH_SIZE_MAX,

@@ -208,6 +208,24 @@ def test_p9_a_prefix_of_the_right_length_with_other_bytes_is_found_by_the_hash()
         list(made.read(lambda _: wrong, "k"))
 
 
+def test_p14_a_prefix_that_a_reader_would_have_to_hold_too_much_of_is_refused() -> None:
+    # A few hundred bytes name forty old contents, which other small objects may make as large as they like.
+    changes = [Change.put(Entry.file(b"f%02d" % number, b"%d" % number)) for number in range(40)]
+    contents = {change.entry.hash: b"%d" % number for number, change in enumerate(changes) if change.entry}
+    body = encode_revision(_revision(*changes), contents, {change.path: b"old" for change in changes})
+    asked: list[bytes] = []
+
+    def previous(path: bytes) -> bytes:
+        asked.append(path)
+        return bytes(1 << 20)
+
+    with pytest.raises(IntegrityError, match="k: a frame against a prefix of more than 16777216 bytes"):
+        list(decode_revision(body, "k").read(previous, "k"))
+    assert len(asked) == (frames.PREFIX_SIZE_MAX >> 20) + 1
+    with pytest.raises(ValueError, match="a prefix of more than"):
+        encode_revision(_revision(*changes), contents, {change.path: bytes(1 << 20) for change in changes})
+
+
 def test_names_modes_owners_and_links_of_every_kind_come_back() -> None:
     tree = Tree(
         [
