@@ -23,6 +23,9 @@ _BLANK = b" \t\r\n\v\f\0"
 _BLOCK_BYTES = 65536
 _STATE_DIRECTORY = b".confstream"
 _MARKER = b"restoring"
+# As in ``selection``, which takes longer to import than the answer takes to find.
+_SQLITE_MAGIC = b"SQLite format 3\0"
+_COMPANIONS = (b"-wal", b"-shm", b"-journal")
 
 
 class Presence:
@@ -52,8 +55,8 @@ def is_missing(
     as the file that it leads to; dangling, it counts as absent, and one that
     leads to a directory counts as no file. *selection* says what is tracked;
     without, the profile ``generic`` does. Stops at the first file that is not
-    blank. Raise ``RefusedError`` if the answer depends on something that
-    cannot be looked at.
+    blank. SQLite databases count only if *selection* tracks them. Raise
+    ``RefusedError`` if the answer depends on something that cannot be looked at.
     """
     top = os.fsencode(root)
     if not _is_directory(top):
@@ -95,9 +98,9 @@ def _search(top: bytes, selection: "Selection | None") -> Presence:
         except OSError as error:
             doubts.append(error)
             continue
-        if size is None:
+        if size is None and not _is_left_out(top, path, selection):
             return Presence(False, f"{_shown(path)} is present")
-        if size >= 0:
+        if size is not None and size >= 0:
             blank.append((path, size))
     if doubts:
         raise _refused(doubts[0]) from doubts[0]
@@ -154,6 +157,25 @@ def _tracks(selection: "Selection | None", path: bytes, *, is_dir: bool = False)
 
         selection = GENERIC
     return selection.tracks(path, is_dir)
+
+
+def _is_left_out(top: bytes, path: bytes, selection: "Selection | None") -> bool:
+    """Return whether the file *path* is a SQLite database, or goes with one, and those are not tracked."""
+    if selection is not None and getattr(selection, "sqlite", True):
+        return False
+    database = path[: path.rindex(b"-")] if path.endswith(_COMPANIONS) else b""
+    return _is_database(os.path.join(top, path)) or (database != b"" and _is_database(os.path.join(top, database)))
+
+
+def _is_database(path: bytes) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) and os.read(descriptor, len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    finally:
+        os.close(descriptor)
 
 
 def _is_directory(top: bytes) -> bool:

@@ -16,6 +16,7 @@ from confstream.errors import UsageError
 
 STATE_DIRECTORY = b".confstream"
 _SQLITE_MAGIC = b"SQLite format 3\0"
+_COMPANIONS = (b"-wal", b"-shm", b"-journal")
 _CACHED_DIRECTORIES_MAX = 50_000
 _GLOB_CHARACTERS = frozenset("*?[\\")
 _UNGLOBBED = re.compile(r"[*?\[\]\\]")
@@ -53,6 +54,13 @@ def is_sqlite(first_bytes: bytes) -> bool:
     return first_bytes.startswith(_SQLITE_MAGIC)
 
 
+def database_of(path: bytes) -> bytes | None:
+    """Return the path of the SQLite database that *path* goes with, judged by its name; ``None`` for any other."""
+    if path.endswith(_COMPANIONS):
+        return path[: path.rindex(b"-")] or None
+    return None
+
+
 @dataclass(frozen=True)
 class Selection:
     """What is tracked: all that *include* names (everything without), less *exclude* and the *profile*'s excludes.
@@ -60,13 +68,16 @@ class Selection:
     A pattern that starts with ``!`` takes back what an earlier one of the same
     list named; *exclude* comes after the profile's, so it can take those back.
     A directory that is not included itself is tracked as long as an included
-    path could be below it. Raise ``UsageError`` for a pattern or profile that
-    cannot be meant. Safe to share between threads.
+    path could be below it. Whether SQLite databases are tracked says *sqlite*,
+    by default only with the profile ``none``; no pattern knows of them. Raise
+    ``UsageError`` for a pattern or profile that cannot be meant. Safe to share
+    between threads.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     profile: str = "generic"
+    sqlite: bool | None = None
     _excluded: "_PatternList" = field(init=False, repr=False, compare=False)
     _included: "_PatternList" = field(init=False, repr=False, compare=False)
     _walked: "_PatternList" = field(init=False, repr=False, compare=False)
@@ -85,6 +96,8 @@ class Selection:
         if include and all(pattern.negated for pattern in include):
             raise UsageError(f"include has only {', '.join(self.include)}, so nothing would be tracked; name what is")
         walked = [walk for pattern in include if not pattern.negated for walk in pattern.above()]
+        if self.sqlite is None:
+            object.__setattr__(self, "sqlite", self.profile == "none")
         object.__setattr__(self, "_excluded", _PatternList([*profile, *exclude]))
         object.__setattr__(self, "_included", _PatternList(include))
         object.__setattr__(self, "_walked", _PatternList(walked))

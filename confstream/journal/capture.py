@@ -12,6 +12,7 @@ from pathlib import Path
 from confstream import guards, scan
 from confstream.clock import SystemClock
 from confstream.codec.fields import PATH_SIZE_MAX
+from confstream.journal.databases import Databases
 from confstream.log.spool import Spool
 from confstream.stamp import Stamp, remembered
 from confstream.tree import Change, Entry, Kind, diff
@@ -60,8 +61,11 @@ class Capture:
         self._size_bytes_max = size_bytes_max
         self._stamps: dict[bytes, Stamp] = {}
         self._device: int | None = None
+        self._databases = Databases(root, tracked=scan.tracks_databases(selection))
         self.unreadable: dict[bytes, str] = {}
+        self.too_large: frozenset[bytes] = frozenset()
         self.skipped: dict[bytes, str] = {}
+        self.excluded = 0
 
     def whole(self, current: Mapping[bytes, Entry], unsettled: Iterable[bytes] = ()) -> Finding:
         """Compare the whole directory with *current*, the state that was captured last."""
@@ -76,12 +80,21 @@ class Capture:
 
         known = {path: (self._stamps.get(path, _NEVER), entry) for path, entry in current.items()}
         try:
-            found = scan.load(self._root, self._selection, known, on_content=take, size_bytes_max=self._size_bytes_max)
+            found = scan.load(
+                self._root,
+                self._selection,
+                known,
+                on_content=take,
+                size_bytes_max=self._size_bytes_max,
+                databases=self._databases.stamps,
+            )
         except (scan.RootGoneError, PermissionError) as error:
             return Finding(held=_no_root(error))
         tree = {path: entry for path, entry in found.tree.items() if len(path) <= PATH_SIZE_MAX}
         found.unreadable.update(dict.fromkeys(found.tree.keys() - tree.keys(), _TOO_LONG))
         self.unreadable, self.skipped = found.unreadable, found.skipped
+        self.too_large, self.excluded = found.too_large, found.excluded
+        self._databases.found(found.databases)
         finding.unreadable, finding.unstable, finding.skipped = found.unreadable, found.unstable, found.skipped
         finding.held = self._device_changed(found.root) or self._held(current, tree)
         if not finding.held:
@@ -143,19 +156,32 @@ class Capture:
         None is a path that is gone. Raise ``RootGoneError`` without the directory.
         """
         found = scan.survey(self._root, self._selection)
-        self.skipped = found.skipped
         self.unreadable = {
             **found.unreadable,
-            **{path: why for path, why in self.unreadable.items() if path in found.found},
+            **{path: why for path, why in self.unreadable.items() if _is_refused_still(path, found.found.get(path))},
         }
+        self.too_large &= found.found.keys()
+        self.excluded = found.excluded
         differing: dict[bytes, Stamp | None] = {
             path: stamp for path, stamp in found.found.items() if self._stamps.get(path) != stamp
         }
+        self.skipped = found.skipped | self._databases.drop_from(differing, found.found, self._stamps)
         hidden = tuple(path + b"/" if path else b"" for path in found.unreadable)
         for path in current.keys() - found.found.keys():
             if path not in found.unreadable and not path.startswith(hidden):
                 differing[path] = None
         return differing
+
+    def leaves_out(self, path: bytes) -> bool:
+        """Return whether *path*, which was never captured, is to be left out as a SQLite database, or with one.
+
+        Reads no more than the first bytes, so that a busy database keeps nobody waiting.
+        """
+        return path not in self._stamps and self._databases.leave_out(path)
+
+    def refuses(self, content: bytes) -> bool:
+        """Return whether a file with *content* would be left out."""
+        return self._databases.refuse(content)
 
     def check_device(self) -> str:
         """Return why the directory is another one than at the first look, or nothing."""
@@ -221,22 +247,34 @@ class Capture:
                 if stamp is None or stamp.kind is not Kind.DIRECTORY:
                     return
                 look.put(_directory(parent, stamp), stamp)
-        self._read(path, found, look, finding)
+        if self._databases.is_companion(path):
+            self._skip(path, scan.COMPANION, look)
+        else:
+            self._read(path, found, look, finding)
 
     def _read(self, path: bytes, stamp: Stamp, look: "_Look", finding: Finding) -> None:
         if self._stamps.get(path) == stamp and path in look.entries:
             return
         now_ns = _CLOCK.now_ns()
         try:
-            entry, content = scan.read_entry(self._root, path, stamp, self._size_bytes_max)
+            entry, content = scan.read_entry(
+                self._root, path, stamp, self._size_bytes_max, databases=self._databases.tracked
+            )
+        except scan.DatabaseError:
+            self._databases.add(path, stamp)
+            self._skip(path, scan.DATABASE, look)
+            return
         except scan.UnstableError:
             finding.unstable = (*finding.unstable, path)
             return
         except (OSError, scan.TooLargeError) as error:
+            if isinstance(error, scan.TooLargeError):
+                self.too_large |= {path}
             if not isinstance(error, FileNotFoundError):
                 finding.unreadable[path] = self.unreadable[path] = str(getattr(error, "strerror", None) or error)
             return
         self.unreadable.pop(path, None)
+        self.too_large -= {path}
         if entry.kind is not Kind.DIRECTORY and path in look.entries and look.entries[path].kind is Kind.DIRECTORY:
             look.drop_below(path)
         look.put(entry, remembered(stamp, now_ns))
@@ -245,8 +283,18 @@ class Capture:
             if self._on_content is not None:
                 self._on_content(entry.hash, content)
 
+    def _skip(self, path: bytes, why: str, look: "_Look") -> None:
+        look.drop_below(path)
+        look.drop(path)
+        self.skipped[path] = why
+        self.unreadable.pop(path, None)
+
     def _held(self, current: Mapping[bytes, Entry], new: Mapping[bytes, Entry]) -> str:
-        return "" if self._believe_all else guards.held_back(current, new)
+        if self._believe_all:
+            return ""
+        # A file that turned into a database is not gone.
+        kept = {path: entry for path, entry in current.items() if path not in self._databases}
+        return guards.held_back(kept, new)
 
     def _device_changed(self, root: Stamp) -> str:
         if self._device is None:
@@ -301,6 +349,11 @@ def _no_root(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"the directory cannot be read: {error.strerror}"
     return f"the directory is not there: {error}"
+
+
+def _is_refused_still(path: bytes, found: Stamp | None) -> bool:
+    """Return whether *path*, of which *found* was seen, may be one that was refused when it was read."""
+    return found is not None and (found.kind is Kind.FILE or len(path) > PATH_SIZE_MAX)
 
 
 def _is_as_written(found: Stamp, entry: Entry) -> bool:

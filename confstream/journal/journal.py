@@ -225,6 +225,10 @@ class Journal:
         """Return what the disk says about *path* now; None if nothing is there that a tree can hold."""
         return self._recorder.stamp(path)
 
+    def leaves_out(self, path: bytes) -> bool:
+        """Return whether *path* is, by what it holds, nothing to be recorded: a SQLite database, or part of one."""
+        return self._recorder.leaves_out(path)
+
     def sync(self, timeout_seconds: float | None = None) -> None:
         """Return once the replica holds every change made before this call (P4).
 
@@ -357,7 +361,9 @@ class Journal:
             return Tree(self._ledger.current.values())
         # What was emptied can be filled again, but what cannot be recorded must not be replaced (P1).
         with contextlib.suppress(RootGoneError, OSError):
-            found = scan.load(self.root, self.selection)
+            found = scan.load(
+                self.root, self.selection, databases=None if scan.tracks_databases(self.selection) else {}
+            )
             if all(entry.kind is Kind.DIRECTORY for entry in found.tree.values()) and not found.unreadable:
                 return found.tree
         raise RefusedError(f"what a restore would replace in {self.root} cannot be recorded: {captured.held}")

@@ -100,6 +100,11 @@ class Recorder:
         """Return what the disk says about *path* now."""
         return self._capture.stamp(path)
 
+    def leaves_out(self, path: bytes) -> bool:
+        """Return whether *path* is, by what it holds, nothing to be recorded."""
+        with self._lock:
+            return self._capture.leaves_out(path)
+
     def differing(self) -> dict[bytes, Stamp | None]:
         """Return which paths are other than captured, with their stamps (None: gone); reads no file."""
         with self.quiet():
@@ -133,6 +138,8 @@ class Recorder:
         for path in paths:
             if not self._capture.tracks(path):
                 raise UsageError(f"{os.fsdecode(path)!r} is left out by the selection, so it cannot be recorded")
+            if path in batch.puts and self._capture.refuses(batch.puts[path][0]):
+                raise UsageError(f"{os.fsdecode(path)!r} is a SQLite database, which the selection leaves out")
         # Each attempt that is in vain is one in which another thread's write succeeded.
         while True:
             self._capture_touched(paths)

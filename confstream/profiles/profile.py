@@ -76,7 +76,7 @@ class Profile:
 
     def selection(self, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Selection:
         """Return what is tracked; *include* replaces the profile's, *exclude* comes after it and can take back."""
-        return Selection(include or self.include, (*self.exclude, *exclude), self.base)
+        return Selection(include or self.include, (*self.exclude, *exclude), self.base, self.sqlite)
 
     def guards_in(self, root: str | bytes | os.PathLike[str]) -> tuple[str, ...]:
         """Return the guards as they are called in the directory *root*, for ``is_missing``."""

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,7 @@ class Replicator:
         if events.overflow:
             logger.warning("events were lost, the whole directory is compared", extra=about("events_lost"))
             settler.lose_closes()
+        events = self._of_interest(events, journal, settler)
         settler.note_all(events.changed, events.moved, now)
         if events.root_lost:
             self._rooted = False
@@ -208,6 +210,17 @@ class Replicator:
             self._scan(journal, settler, now)
         self._settle(journal, settler, now)
         return events
+
+    def _of_interest(self, events: Events, journal: Journal, settler: Settler) -> Events:
+        """Return *events* without those of databases: a busy one never rests, and nobody waits for it."""
+        busy = {path for path in events.changed if journal.leaves_out(path)}
+        if not busy:
+            return events
+        for path in busy:
+            settler.forget(path)
+        changed = {path: mark for path, mark in events.changed.items() if path not in busy}
+        moved = tuple(pair for pair in events.moved if pair[1] not in busy)
+        return replace(events, changed=changed, moved=moved)
 
     def _wait(self, settler: Settler, timeout_seconds: float | None) -> Events:
         now = self._clock.elapsed_seconds()

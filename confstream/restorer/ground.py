@@ -24,6 +24,7 @@ from confstream.tree import EMPTY, Entry, Kind, Tree
 
 _BLOCK_BYTES = 1 << 16
 _NAMED_MAX = 3
+_LEFT_OUT = {scan.DATABASE, scan.COMPANION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Scoped:
 
     selection: scan.Selection
     scope: Scope
+
+    @property
+    def sqlite(self) -> bool:
+        """Return whether SQLite databases belong to the selection."""
+        return scan.tracks_databases(self.selection)
 
     def tracks(self, path: bytes, is_dir: bool) -> bool:
         """Return whether *path* belongs to both."""
@@ -104,15 +110,20 @@ def missing_within(root: Path, guards: Sequence[str], selection: scan.Selection 
 
 
 def look(root: Path, selection: scan.Selection, target: Tree) -> Ground:
-    """Return what is in *root*; a root that is not there holds nothing."""
+    """Return what is in *root*; a root that is not there holds nothing.
+
+    A database that the selection leaves out is no part of it, unless the
+    target has something else in its place.
+    """
     filled: set[bytes] = set()
 
     def take(entry: Entry, content: bytes) -> None:
         if not is_blank(content):
             filled.add(entry.path)
 
+    databases: dict[bytes, Stamp] | None = None if scan.tracks_databases(selection) else {}
     try:
-        found = scan.load(root, _Covering(selection, target), on_content=take)
+        found = scan.load(root, _Covering(selection, target), on_content=take, databases=databases)
     except scan.RootGoneError:
         return Ground(EMPTY, EMPTY, {}, frozenset(), {})
     filled.update(
@@ -120,7 +131,16 @@ def look(root: Path, selection: scan.Selection, target: Tree) -> Ground:
     )
     tracked = Tree(entry for path, entry in found.tree.items() if selection.tracks(path, entry.kind is Kind.DIRECTORY))
     unread = dict(found.unreadable) | dict.fromkeys(found.unstable, "it changed while it was read")
-    return Ground(found.tree, tracked, found.stamps, frozenset(filled), unread)
+    in_the_way, stamps = {}, dict(found.stamps)
+    for path in (path for path, why in found.skipped.items() if path in target and why in _LEFT_OUT):
+        try:
+            stamp = scan.stamp(root, path)
+            if stamp is not None:
+                in_the_way[path], stamps[path] = scan.read_entry(root, path, stamp)[0], stamp
+        except (OSError, scan.UnstableError):
+            unread[path] = "it is a database in use"
+    filled.update(in_the_way)
+    return Ground(Tree([*found.tree.values(), *in_the_way.values()]), tracked, stamps, frozenset(filled), unread)
 
 
 @dataclass(frozen=True, slots=True)

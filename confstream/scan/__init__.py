@@ -5,12 +5,25 @@ read is told, with its reason. A file counts as read only if nothing happened
 to it between before and after.
 """
 
-from confstream.scan.read import Loaded, TooLargeError, UnstableError, load, read_entry
-from confstream.scan.survey import STATE_NAME, RootGoneError, Selection, Survey, stamp, survey
+from confstream.scan.read import (
+    COMPANION,
+    DATABASE,
+    DatabaseError,
+    Loaded,
+    TooLargeError,
+    UnstableError,
+    holds_database,
+    load,
+    read_entry,
+)
+from confstream.scan.survey import STATE_NAME, RootGoneError, Selection, Survey, stamp, survey, tracks_databases
 from confstream.stamp import Stamp
 
 __all__ = [
+    "COMPANION",
+    "DATABASE",
     "STATE_NAME",
+    "DatabaseError",
     "Loaded",
     "RootGoneError",
     "Selection",
@@ -18,8 +31,10 @@ __all__ = [
     "Survey",
     "TooLargeError",
     "UnstableError",
+    "holds_database",
     "load",
     "read_entry",
     "stamp",
     "survey",
+    "tracks_databases",
 ]

@@ -2,19 +2,24 @@
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from confstream import durable
 from confstream.clock import SystemClock
 from confstream.scan.survey import GONE, Selection, Walk, open_root, reason_of, root_stamp, stamp_at
+from confstream.selection import database_of, is_sqlite
 from confstream.stamp import Stamp, remembered
 from confstream.tree import Entry, Kind, Tree
 
 _ATTEMPTS = 3
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CHUNK_BYTES = 1 << 20
+_MAGIC_BYTES = 16
+DATABASE = "SQLite database"
+COMPANION = "part of a SQLite database"
 
 
 class UnstableError(Exception):
@@ -25,6 +30,10 @@ class TooLargeError(Exception):
     """A file is larger than allowed. Internal: an engine reports it and goes on (P6)."""
 
 
+class DatabaseError(Exception):
+    """A file is a SQLite database, and those are left out. Internal: an engine counts it and goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A directory as a tree, and how far that can be trusted.
@@ -32,7 +41,8 @@ class Loaded:
     *stamps* says what to remember for the next comparison. *changed* are the
     paths whose entry is new or another than the known one. What is in
     *unreadable* (with its reason) or *unstable* keeps its known entry and
-    stamp, or is not in the tree if there was none.
+    stamp, or is not in the tree if there was none. *too_large* are those of
+    *unreadable* that only their size keeps out. *databases* were left out.
     """
 
     tree: Tree
@@ -43,22 +53,34 @@ class Loaded:
     skipped: dict[bytes, str]
     excluded: int
     root: Stamp
+    too_large: frozenset[bytes] = frozenset()
+    databases: Mapping[bytes, Stamp] = field(default_factory=dict)
 
 
 def read_entry(
-    root: Path, path: bytes, expected: Stamp, size_bytes_max: int | None = None
+    root: Path, path: bytes, expected: Stamp, size_bytes_max: int | None = None, *, databases: bool = True
 ) -> tuple[Entry, bytes | None]:
     """Return the entry of *path* and, for a file, its content, if it still has the stamp *expected*.
 
     Raise ``UnstableError`` if anything happened to it, now or while reading;
-    ``TooLargeError`` above *size_bytes_max*; ``OSError`` if it cannot be read.
+    ``TooLargeError`` above *size_bytes_max*; without *databases*
+    ``DatabaseError`` for one of SQLite's; ``OSError`` if it cannot be read.
     """
     descriptor = open_root(root)
     try:
         with durable.opened_parent(descriptor, path) as (parent, _):
-            return _read(parent, path, expected, size_bytes_max)
+            return _read(parent, path, expected, size_bytes_max, databases=databases)
     finally:
         os.close(descriptor)
+
+
+def holds_database(root: Path, path: bytes) -> bool:
+    """Return whether the file *path* is a SQLite database; reads its first bytes, and not through a symlink."""
+    try:
+        with durable.opened_root(root) as descriptor, durable.opened_parent(descriptor, path) as (parent, name):
+            return _is_database(parent, name)
+    except OSError:
+        return False
 
 
 def load(
@@ -68,22 +90,24 @@ def load(
     *,
     on_content: Callable[[Entry, bytes], None] | None = None,
     size_bytes_max: int | None = None,
+    databases: Mapping[bytes, Stamp] | None = None,
 ) -> Loaded:
     """Return *root* as a tree, reading only files whose stamp is not the *known* one.
 
     Contents go to *on_content* one by one and are not kept. A file that cannot
-    be read is not a deleted file: its known entry stays. Raise ``RootGoneError``
-    if *root* is not there or is no directory.
+    be read is not a deleted file: its known entry stays. With *databases*, of
+    which those have the given stamps, SQLite databases and the files that go
+    with them are left out. Raise ``RootGoneError`` if *root* is not there or
+    is no directory.
     """
     descriptor = open_root(root)
     try:
         walk = Walk(root_stamp(descriptor), selection)
         walk.start(descriptor, b"")
-        reading = _Reading(descriptor, known or {}, on_content, size_bytes_max)
+        reading = _Reading(descriptor, known or {}, on_content, size_bytes_max, databases)
         reading.unreadable.update(walk.unreadable)
         try:
-            for path, found in walk.found.items():
-                reading.take(path, found)
+            reading.take_all(walk.found)
         finally:
             reading.close()
     finally:
@@ -95,9 +119,11 @@ def load(
         tuple(sorted(path for path, entry in reading.entries.items() if reading.differs(path, entry))),
         reading.unreadable,
         tuple(sorted(reading.unstable)),
-        walk.skipped,
+        walk.skipped | reading.skipped,
         walk.excluded,
         walk.root,
+        frozenset(reading.too_large),
+        reading.databases,
     )
 
 
@@ -110,11 +136,16 @@ class _Reading:
         known: Mapping[bytes, tuple[Stamp, Entry]],
         on_content: Callable[[Entry, bytes], None] | None,
         size_bytes_max: int | None,
+        databases: Mapping[bytes, Stamp] | None,
     ) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.stamps: dict[bytes, Stamp] = {}
         self.unreadable: dict[bytes, str] = {}
         self.unstable: set[bytes] = set()
+        self.too_large: set[bytes] = set()
+        self.databases: dict[bytes, Stamp] = {}
+        self.skipped: dict[bytes, str] = {}
+        self._known_databases = databases
         self._root = root
         self._known = known
         self._on_content = on_content
@@ -123,8 +154,29 @@ class _Reading:
         self._clock = SystemClock()
         self._parent: tuple[bytes, int] | None = None
 
+    def take_all(self, found: Mapping[bytes, Stamp]) -> None:
+        """Add everything that was found; what may go with a database after the database itself."""
+        if self._known_databases is None:
+            for path, seen in found.items():
+                self.take(path, seen)
+            return
+        later = []
+        for path, seen in found.items():
+            if (database := database_of(path)) is not None and database in found:
+                later.append((path, database, seen))
+            else:
+                self.take(path, seen)
+        for path, database, seen in later:
+            if database in self.databases:
+                self.skipped[path] = COMPANION
+            else:
+                self.take(path, seen)
+
     def take(self, path: bytes, found: Stamp) -> None:
         """Add *path*, read anew unless its stamp is the known one."""
+        if self._known_databases and self._known_databases.get(path) == found:
+            self._leave_out(path, found)
+            return
         if not self._has_parent(path):
             self.unstable.add(path)
             return
@@ -137,13 +189,20 @@ class _Reading:
         except UnstableError:
             self.unstable.add(path)
             self._keep(path)
+        except DatabaseError:
+            self._leave_out(path, found)
         except TooLargeError as error:
             self.unreadable[path] = str(error)
+            self.too_large.add(path)
             self._keep(path)
         except OSError as error:
             if error.errno not in GONE:
                 self.unreadable[path] = reason_of(error)
                 self._keep(path)
+
+    def _leave_out(self, path: bytes, found: Stamp) -> None:
+        self.databases[path] = remembered(found, self._clock.now_ns())
+        self.skipped[path] = DATABASE
 
     def keep_below(self, directories: Mapping[bytes, str]) -> None:
         """Keep every known entry at or below *directories*, of which the system would not tell."""
@@ -187,7 +246,9 @@ class _Reading:
         for attempt in range(_ATTEMPTS):
             now_ns = self._clock.now_ns()
             try:
-                entry, content = _read(self._parent_of(path), path, found, self._size_bytes_max)
+                entry, content = _read(
+                    self._parent_of(path), path, found, self._size_bytes_max, databases=self._known_databases is None
+                )
             except UnstableError:
                 again = stamp_at(self._root, path)
                 if again is None:
@@ -203,15 +264,19 @@ class _Reading:
             return
 
 
-def _read(parent: int, path: bytes, expected: Stamp, size_bytes_max: int | None) -> tuple[Entry, bytes | None]:
+def _read(
+    parent: int, path: bytes, expected: Stamp, size_bytes_max: int | None, *, databases: bool
+) -> tuple[Entry, bytes | None]:
     """Return what *path* is and holds; *parent* is its directory, opened."""
     name = path.rpartition(b"/")[2]
     owner = {"uid": expected.uid, "gid": expected.gid}
     content = None
     if expected.kind is Kind.FILE:
         if size_bytes_max is not None and expected.size > size_bytes_max:
+            if not databases and _is_database(parent, name):
+                raise DatabaseError
             raise TooLargeError(f"{expected.size} bytes, at most {size_bytes_max} are allowed")
-        content = _read_file(parent, name, expected)
+        content = _read_file(parent, name, expected, databases=databases)
         entry = Entry.file(path, content, expected.mode, mtime_ns=expected.mtime_ns, **owner)
     elif expected.kind is Kind.SYMLINK:
         entry = Entry.symlink(path, _read_link(parent, name), **owner)
@@ -231,7 +296,17 @@ def _read_link(parent: int, name: bytes) -> bytes:
         raise
 
 
-def _read_file(parent: int, name: bytes, expected: Stamp) -> bytes:
+def _is_database(parent: int, name: bytes) -> bool:
+    """Return whether *name* in the directory *parent* is a file that begins as a SQLite database does."""
+    descriptor = os.open(name, _READ, dir_fd=parent)
+    try:
+        # Without the look, reading from a FIFO that took its place would take somebody's bytes away.
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) and is_sqlite(os.read(descriptor, _MAGIC_BYTES))
+    finally:
+        os.close(descriptor)
+
+
+def _read_file(parent: int, name: bytes, expected: Stamp, *, databases: bool) -> bytes:
     """Return the content of *name*; the stamp of what was opened is *expected* before and after."""
     try:
         descriptor = os.open(name, _READ, dir_fd=parent)
@@ -242,9 +317,15 @@ def _read_file(parent: int, name: bytes, expected: Stamp) -> bytes:
         raise
     try:
         if Stamp.of(os.fstat(descriptor)) != expected:
+            # A busy database may never be found at rest, and need not be.
+            if not databases and is_sqlite(os.read(descriptor, _MAGIC_BYTES)):
+                raise DatabaseError
             raise UnstableError(f"{name!r} changed before it was read")
-        parts, left = [], expected.size + 1
+        parts: list[bytes] = []
+        left = expected.size + 1
         while left and (part := os.read(descriptor, min(left, _CHUNK_BYTES))):
+            if not parts and not databases and is_sqlite(part):
+                raise DatabaseError
             parts.append(part)
             left -= len(part)
         if left != 1 or Stamp.of(os.fstat(descriptor)) != expected:

@@ -23,6 +23,11 @@ class Selection(Protocol):
         """Return whether *path* belongs to the tree; below a directory that does not, nothing does."""
 
 
+def tracks_databases(selection: Selection | None) -> bool:
+    """Return whether SQLite databases belong to the tree; a selection that knows only names believes every content."""
+    return bool(getattr(selection, "sqlite", True))
+
+
 class RootGoneError(Exception):
     """The directory itself is not there. Internal: an engine turns it into a verdict (P10)."""
 
