@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from confstream.store.keys import Keys
 
 if TYPE_CHECKING:
+    from confstream.store.metered import MeteredStore
     from confstream.store.open import mask_url, open_store, parse_storage_options
     from confstream.store.prove import prove_exclusive_create
-    from confstream.store.retry import MeteredStore, RetryingStore
+    from confstream.store.retry import RetryingStore
 
 __all__ = [
     "Keys",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "MeteredStore": "confstream.store.retry",
+    "MeteredStore": "confstream.store.metered",
     "RetryingStore": "confstream.store.retry",
     "mask_url": "confstream.store.open",
     "open_store": "confstream.store.open",

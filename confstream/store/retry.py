@@ -1,4 +1,4 @@
-"""Decorators of a store: one tries again, one counts.
+"""A decorator that tries again.
 
 ``RetryingStore`` repeats only what surely did not happen, or may happen twice;
 a write whose outcome is unknown goes to the caller, who reads back (P4).
@@ -7,7 +7,6 @@ a write whose outcome is unknown goes to the caller, who reads back (P4).
 import logging
 import random
 import threading
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -127,73 +126,3 @@ class RetryingStore:
             _LOG.warning("%s; trying again for %g s", retry.error, self._deadline_seconds, extra=said)
         if self._on_retry is not None:
             self._on_retry(retry)
-
-
-class MeteredStore:
-    """*inner*, with every call counted by its operation, failed ones included."""
-
-    def __init__(self, inner: Store) -> None:
-        self.inner = inner
-        self._lock = threading.Lock()
-        self._calls: Counter[str] = Counter()
-        self._bytes: Counter[str] = Counter()
-
-    @property
-    def calls(self) -> dict[str, int]:
-        """Return how often each operation was called: only those that were."""
-        with self._lock:
-            return dict(self._calls)
-
-    @property
-    def sizes_bytes(self) -> dict[str, int]:
-        """Return how many bytes of objects each operation sent or received."""
-        with self._lock:
-            return dict(self._bytes)
-
-    @property
-    def url(self) -> str:
-        """Return the URL of the store inside."""
-        return self.inner.url
-
-    def reset(self) -> None:
-        """Start counting from zero."""
-        with self._lock:
-            self._calls.clear()
-            self._bytes.clear()
-
-    def put(self, key: str, body: bytes) -> None:
-        """Count and create *key*."""
-        self._count("put", len(body))
-        self.inner.put(key, body)
-
-    def replace(self, key: str, body: bytes) -> None:
-        """Count and set *key*."""
-        self._count("replace", len(body))
-        self.inner.replace(key, body)
-
-    def get(self, key: str, first: int = 0, size: int | None = None) -> bytes:
-        """Count and read *key*."""
-        self._count("get", 0)
-        body = self.inner.get(key, first, size)
-        with self._lock:
-            self._bytes["get"] += len(body)
-        return body
-
-    def list(self, prefix: str = "") -> Keys:
-        """Count and list *prefix*."""
-        self._count("list", 0)
-        return self.inner.list(prefix)
-
-    def delete(self, keys: Keys) -> None:
-        """Count one delete, however many *keys* it has."""
-        self._count("delete", 0)
-        self.inner.delete(keys)
-
-    def close(self) -> None:
-        """Close the store inside."""
-        self.inner.close()
-
-    def _count(self, operation: str, size_bytes: int) -> None:
-        with self._lock:
-            self._calls[operation] += 1
-            self._bytes[operation] += size_bytes

@@ -11,7 +11,7 @@ from confstream.errors import IntegrityError, ObjectMissingError
 from confstream.layout import Fork, Listing
 from confstream.log.objects import get_blob, get_pack, get_revision, get_snapshot
 from confstream.store import Store
-from confstream.store.retry import MeteredStore
+from confstream.store.metered import MeteredStore
 from confstream.verifier.report import Flaw, Problem
 
 Progress = Callable[[int, int], None]

@@ -8,7 +8,7 @@ from confstream.errors import IntegrityError, NotFoundError, RefusedError, Usage
 from confstream.log.reader import LogReader
 from confstream.restorer import RestoreOptions, read_one, restore
 from confstream.selection import Selection
-from confstream.store.retry import MeteredStore
+from confstream.store.metered import MeteredStore
 from confstream.testing import ManualClock, damage
 from tests.restoring import INVALID, NEW, OLD, SUSPICIOUS, URL, Replica, contents, held, replica_of, write
 

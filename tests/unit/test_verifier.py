@@ -11,7 +11,7 @@ from confstream.layout import log_key, pack_key, snapshot_key
 from confstream.log.reader import LogReader
 from confstream.revision import OK, Position, Snapshot
 from confstream.store.memory import MemoryStore
-from confstream.store.retry import MeteredStore
+from confstream.store.metered import MeteredStore
 from confstream.testing import ManualClock, fail_on
 from confstream.tree import EMPTY
 from confstream.verifier import Flaw, VerifyReport, verify
