@@ -3,7 +3,7 @@
 Pure: what a change of the whole tree looks like, before anyone believes it.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from confstream.revision import OK, Status, Verdict
 from confstream.tree import Entry, Kind
@@ -16,6 +16,9 @@ SHRUNKEN_BYTES_MIN = 1024
 
 REASONS_MAX = 20
 """A verdict is for a person to read; what is more is counted."""
+
+KINDS = ("shrink", "empty", "mass_delete", "torn")
+"""What can be suspicious about a change."""
 
 _BLANK = b" \t\r\n\v\f\0"
 
@@ -58,25 +61,42 @@ def judge(
     blank: Collection[bytes] = (),
     unsettled: Collection[bytes] = (),
 ) -> Verdict:
-    """Return what is suspicious about the step from *old* to *new*.
+    """Return what is suspicious about the step from *old* to *new*, see ``suspicions``."""
+    return verdict_of(suspicions(old, new, blank=blank, unsettled=unsettled))
+
+
+def verdict_of(found: Sequence[tuple[str, str]]) -> Verdict:
+    """Return what ``suspicions`` *found* as a verdict."""
+    reasons = [reason for _, reason in found]
+    if len(reasons) > REASONS_MAX:
+        reasons = [*reasons[:REASONS_MAX], f"and {len(reasons) - REASONS_MAX} more"]
+    return Verdict(Status.SUSPICIOUS, tuple(reasons)) if reasons else OK
+
+
+def suspicions(
+    old: Mapping[bytes, Entry],
+    new: Mapping[bytes, Entry],
+    *,
+    blank: Collection[bytes] = (),
+    unsettled: Collection[bytes] = (),
+) -> list[tuple[str, str]]:
+    """Return what is suspicious about the step from *old* to *new*: of which of ``KINDS``, and the reason in words.
 
     *blank* are the paths whose new content is blank, *unsettled* those that
     were captured while they were still being written.
     """
-    reasons = []
+    found: list[tuple[str, str]] = []
     before, after = _files(old), _files(new)
     if lost := gone(old, new):
-        reasons.append(f"{lost} of {len(before)} files are gone")
-    reasons += [f"{_shown(path)} became blank" for path in sorted(blank) if path in before and old[path].size]
-    reasons += [
-        f"{_shown(path)} shrank from {old[path].size} to {new[path].size} bytes"
+        found.append(("mass_delete", f"{lost} of {len(before)} files are gone"))
+    found += [("empty", f"{_shown(path)} became blank") for path in sorted(blank) if path in before and old[path].size]
+    found += [
+        ("shrink", f"{_shown(path)} shrank from {old[path].size} to {new[path].size} bytes")
         for path in sorted(path for path in before & after if _is_shrunken(old[path], new[path]))
         if path not in blank
     ]
-    reasons += [f"{_shown(path)} was captured while it was being written" for path in sorted(unsettled)]
-    if len(reasons) > REASONS_MAX:
-        reasons = [*reasons[:REASONS_MAX], f"and {len(reasons) - REASONS_MAX} more"]
-    return Verdict(Status.SUSPICIOUS, tuple(reasons)) if reasons else OK
+    found += [("torn", f"{_shown(path)} was captured while it was being written") for path in sorted(unsettled)]
+    return found
 
 
 def _is_shrunken(old: Entry, new: Entry) -> bool:

@@ -15,26 +15,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from confstream import checkout, scan
+from confstream import checkout
 from confstream.clock import Clock, SystemClock
-from confstream.errors import ConfstreamError, NotFoundError, PartialError, RefusedError
+from confstream.errors import ConfstreamError, RefusedError
 from confstream.events import about
 from confstream.history import At, LogEntry
+from confstream.journal.account import loop_of, status_of
 from confstream.journal.contents import ContentCache
 from confstream.journal.ledger import Ledger
 from confstream.journal.past import Past
 from confstream.journal.phase import HEARTBEAT_SECONDS, Phase, UplinkSettings
 from confstream.journal.recorder import Recorder
+from confstream.journal.rewind import rewind
 from confstream.journal.surroundings import check_places, user, version
 from confstream.journal.uplink import Uplink
-from confstream.journal.views import Captured, JournalStatus, part_of
+from confstream.journal.views import Captured, JournalStatus
+from confstream.journal.vitals import Vitals
 from confstream.journal.writes import Transaction, check_authorship, tree_path
+from confstream.meter import Meter
 from confstream.revision import Authorship
-from confstream.scan import RootGoneError, Selection
+from confstream.scan import Selection
 from confstream.stamp import Stamp
 from confstream.store import Store
-from confstream.store.open import mask_url, open_store
-from confstream.tree import Kind, Tree
+from confstream.store.contact import Contact
+from confstream.store.metered import MeteredStore
+from confstream.store.open import open_store
 from confstream.validate import Validators
 
 logger = logging.getLogger("confstream.journal")
@@ -62,24 +67,32 @@ class Journal:
         open_store: Callable[[], Store],
         author: str,
         validators: Validators,
+        meter: Meter,
     ) -> None:
         """Take over an opened *ledger*. Use ``Journal.open``."""
         self.root = root
         self.replica = replica
         self.selection = selection
         self.clock = clock
+        self.meter = meter
         self._author = author
         self._ledger = ledger
+        self._settings = settings
+        self._validators = validators
+        self._started_ns = clock.now_ns()
+        self._contact = Contact(clock)
+        self._merged = 0
         self._cache = ContentCache(state_dir / "content")
         self._recorder = Recorder(
-            root, ledger, self._cache, clock, selection, guards=settings.guards, validators=validators
+            root, ledger, self._cache, clock, selection, guards=settings.guards, validators=validators, meter=meter
         )
         self._past = Past(root, ledger, self._cache, open_store, clock)
         self._closed = False
         self._last_status: JournalStatus | None = None
         self._uplink = Uplink(
-            ledger, self._past.sources, open_store, clock=clock, settings=settings, new_id=secrets.token_bytes
-        )
+            ledger, self._past.sources, lambda: MeteredStore(open_store(), meter, self._contact, clock=clock),
+            clock=clock, settings=settings, new_id=secrets.token_bytes, meter=meter,
+        )  # fmt: skip
 
     @classmethod
     def open(
@@ -102,16 +115,16 @@ class Journal:
         publish: bool = True,
         validators: Validators | None = None,
         finish_restore: bool = True,
+        meter: Meter | None = None,
     ) -> Self:
         """Protect the directory *tree* with the replica at the URL or path *replica*.
 
         Finishes what a crash interrupted, captures what changed meanwhile, and
         publishes in the background; the replica need not be reachable.
         *selection* says what belongs to the tree (default: everything).
-        *guards* off also believes an empty directory (P10). *validators* give
-        verdicts (default: syntax by suffix), which never block (P6). Raise
-        ``UsageError`` if *tree* is no directory, ``ConfstreamError`` if another
-        process has the journal open.
+        *guards* off also believes an empty directory (P10). *validators* give verdicts
+        (default: syntax by suffix), which never block (P6). *meter* counts. Raise ``UsageError``
+        if *tree* is no directory, ``ConfstreamError`` if another process has the journal open.
         """
         clock, root = clock or SystemClock(), Path(tree).absolute()
         check_places(root, replica)
@@ -125,7 +138,7 @@ class Journal:
         try:
             journal = cls(
                 root, replica, ledger, state, clock=clock, selection=selection, settings=given, open_store=connect,
-                author=author, validators=validators or Validators.default(),
+                author=author, validators=validators or Validators.default(), meter=meter or Meter(),
             )  # fmt: skip
             journal._begin(capture=capture, publish=publish, finish_restore=finish_restore)
         except BaseException:
@@ -262,44 +275,44 @@ class Journal:
         found = self._past.state(at)
         try:
             with self._recorder.quiet():
-                current = self._on_disk(before)
-                target = found.tree if wanted is None else part_of(found.tree, wanted)
-                if wanted is not None and not target:
-                    raise NotFoundError(f"{os.fsdecode(wanted)!r} was not there at {at}")
-                scope = current if wanted is None else part_of(current, wanted)
-                actions = checkout.plan_checkout(scope, target, delete=delete)
-                lost = sorted({action.path for action in actions} & {*before.unreadable, *before.unstable})
-                if lost:
-                    raise PartialError(f"{os.fsdecode(lost[0])!r} could not be recorded before; nothing was changed")
-                if actions:
-                    checkout.stage(self.root, actions, found.content, clock=self.clock)
-                    checkout.finish(self.root)
+                rewind(
+                    self.root, self._ledger, found, before,
+                    wanted=wanted, delete=delete, selection=self.selection, clock=self.clock,
+                )  # fmt: skip
         finally:
             found.close()
         note = message or f"restored {'the tree' if wanted is None else os.fsdecode(wanted)} to {found.label}"
         return self.capture(authorship=Authorship("restore", self._author, note))
 
     def status(self) -> JournalStatus:
-        """Return how the journal is."""
-        state, pending = self._uplink.state, self._ledger.pending
-        return JournalStatus(
-            tree=str(self.root),
-            replica=mask_url(self.replica),
-            writer=self._ledger.writer,
-            phase=state.phase,
-            position=state.position if state.position.number else self._ledger.base,
-            pending=len(pending),
-            pending_bytes=self._ledger.pending_bytes,
-            lag_seconds=self._uplink.lag_seconds,
-            confirmed_ns=state.confirmed_ns,
-            epoch=state.epoch,
-            error=str(state.error or ""),
-            detail=state.detail,
-            held=self._recorder.held,
-            files=sum(entry.kind is not Kind.DIRECTORY for entry in self._ledger.current.values()),
-            unreadable={os.fsdecode(path): why for path, why in self._recorder.unreadable.items()},
-            skipped={os.fsdecode(path): why for path, why in self._recorder.skipped.items()},
+        """Return how the journal is; once it is closed, how it ended."""
+        if self._last_status is not None:
+            return self._last_status
+        return status_of(self.root, self.replica, self._ledger, self._recorder, self._uplink, merged=self._merged)
+
+    def vitals(self, name: str = "") -> Vitals:
+        """Return all that health and metrics need of this journal at this moment."""
+        return Vitals(
+            name or self.root.name,
+            now_ns=self.clock.now_ns(),
+            started_ns=self._started_ns,
+            version=self._settings.version,
+            status=self.status(),
+            replica=self._contact.read(),
+            loops=(loop_of(self._uplink),),
+            heartbeat_seconds=self._settings.heartbeat_seconds,
+            validators={name: test.why for name, test in self._validators.tested.items()},
         )
+
+    @property
+    def held(self) -> str:
+        """Return why nothing is captured; empty if that is not so."""
+        return self._recorder.held
+
+    @property
+    def unreadable(self) -> Mapping[bytes, str]:
+        """Return the files that cannot be read, and are not protected, with the reasons."""
+        return self._recorder.unreadable
 
     @property
     def failure(self) -> ConfstreamError | None:
@@ -322,7 +335,7 @@ class Journal:
         safe in the journal, which is closed in any case.
         """
         if self._closed:
-            return self._last_status or self.status()
+            return self.status()
         self._closed = True
         try:
             self._uplink.stop(timeout_seconds)
@@ -355,19 +368,6 @@ class Journal:
         if publish:
             self.publish()
 
-    def _on_disk(self, captured: Captured) -> Tree:
-        """Return what is in the directory, *captured* just now."""
-        if not captured.held:
-            return Tree(self._ledger.current.values())
-        # What was emptied can be filled again, but what cannot be recorded must not be replaced (P1).
-        with contextlib.suppress(RootGoneError, OSError):
-            found = scan.load(
-                self.root, self.selection, databases=None if scan.tracks_databases(self.selection) else {}
-            )
-            if all(entry.kind is Kind.DIRECTORY for entry in found.tree.values()) and not found.unreadable:
-                return found.tree
-        raise RefusedError(f"what a restore would replace in {self.root} cannot be recorded: {captured.held}")
-
     def _release(self) -> None:
         self._ledger.close()
         self._past.close()
@@ -375,10 +375,13 @@ class Journal:
     def _recorded(self) -> None:
         """Have a new draft published, and keep the spool within its bound, loudly (P14)."""
         self._uplink.wake()
+        if len(self._ledger.pending) == 1:
+            self._merged = 0
         if self._ledger.pending_bytes <= PENDING_SIZE_MAX:
             return
         fewer = self._uplink.coalesce(_KEPT_WHEN_MERGED)
         if fewer:
+            self._merged += fewer
             logger.error(
                 "the journal reached %d MiB: %d unpublished revisions were merged into fewer; the newest state is kept",
                 PENDING_SIZE_MAX >> 20,

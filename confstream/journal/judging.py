@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from confstream import guards
 from confstream.clock import Clock
 from confstream.journal.ledger import Ledger
+from confstream.meter import Meter
 from confstream.revision import OK, Status, Verdict
 from confstream.tree import Change, Entry, Kind, Op, apply_to
 from confstream.validate import Validators, combined, judge
@@ -63,12 +64,28 @@ class Doubts:
 class Judge:
     """Judges what is about to be recorded. With *believe_all* nothing is suspicious, but invalid stays invalid."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, validators: Validators | None, *, believe_all: bool) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        validators: Validators | None,
+        *,
+        believe_all: bool,
+        meter: Meter | None = None,
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._validators = validators
         self._believe_all = believe_all
         self._doubts = Doubts.load(ledger.notes.get(_NOTE))
+        self._meter = meter or Meter()
+
+    @property
+    def doubts(self) -> dict[str, tuple[str, ...]]:
+        """Return by path which files are blank or invalid now, with the reasons."""
+        doubts = self._doubts
+        blank = {_shown(path): ("is blank",) for path in doubts.blank}
+        return {**blank, **{_shown(path): tuple(reasons) for path, reasons in doubts.broken.items()}}
 
     def verdict(
         self,
@@ -85,6 +102,8 @@ class Judge:
         if self._validators is not None:
             judgement = judge(changes, content_of, self._validators, before=before, broken=broken)
             invalid, broken = judgement.verdict, judgement.broken
+            for name in judgement.failed_by:
+                self._meter.count("validation_failures_total", validator=name)
         suspicious, doubts = OK, Doubts()
         if not self._believe_all:
             suspicious, doubts = self._suspect(before, changes, content_of, unsettled)
@@ -108,7 +127,10 @@ class Judge:
             for change in changes
             if change.entry is not None and change.entry.kind is Kind.FILE and _is_blank(content_of(change.entry))
         }
-        fresh = guards.judge(old, new, blank=blank, unsettled=unsettled)
+        suspicions = guards.suspicions(old, new, blank=blank, unsettled=unsettled)
+        for kind, _ in suspicions:
+            self._meter.count("suspicious_changes_total", kind=kind)
+        fresh = guards.verdict_of(suspicions)
         became = {path: digest for path, digest in blank.items() if path in before and before[path].size}
         touched = {change.path for change in changes if change.op is not Op.META}
         still = {

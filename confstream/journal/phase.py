@@ -56,8 +56,8 @@ class Phase(StrEnum):
 class UplinkState:
     """How the uplink is, as one consistent value.
 
-    *error* is what stands in the way now; *confirmed_ns* the wall clock of the
-    last round trip that the replica answered, 0 if there was none.
+    *error* is what stands in the way now, since *failing_ns*; *confirmed_ns*
+    the wall clock of the last round trip that the replica answered, 0 if there was none.
     """
 
     phase: Phase = Phase.CONNECTING
@@ -66,4 +66,5 @@ class UplinkState:
     epoch: int = 0
     position: Position = field(default_factory=Position)
     confirmed_ns: int = 0
+    failing_ns: int = 0
     detail: str = ""

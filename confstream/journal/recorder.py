@@ -23,13 +23,15 @@ from confstream.journal.contents import ContentCache
 from confstream.journal.draft import Draft
 from confstream.journal.judging import Judge
 from confstream.journal.ledger import Ledger
+from confstream.journal.left_out import LeftOut
 from confstream.journal.views import Captured
 from confstream.journal.writes import Batch, Placer, check_authorship, plan_changes, redo, stamp_numbers, sweep
 from confstream.log.spool import Spool
+from confstream.meter import Meter
 from confstream.revision import OK, WRITE_ID_SIZE, Authorship, Verdict
 from confstream.scan import Selection
 from confstream.stamp import Stamp
-from confstream.tree import Change, Entry, Kind, content_hash
+from confstream.tree import Change, Entry, Kind, Op, content_hash
 from confstream.validate import Validators
 
 logger = logging.getLogger("confstream.journal")
@@ -51,18 +53,28 @@ class Recorder:
         *,
         guards: bool,
         validators: Validators | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._root = root
         self._ledger = ledger
         self._cache = cache
         self._clock = clock
         self._capture = Capture(root, selection, believe_all=not guards, on_content=cache.put)
-        self._judge = Judge(ledger, clock, validators, believe_all=not guards)
+        self._meter = meter or Meter()
+        self._left_out = LeftOut(self._meter)
+        self._judge = Judge(ledger, clock, validators, believe_all=not guards, meter=self._meter)
         self._placer = Placer(root)
         self._lock = threading.RLock()
         self._in_flight: Counter[bytes] = Counter()
         self._order = 0
         self.held = ""
+        self.verdict = OK
+        self.changed_ns = 0
+
+    @property
+    def doubts(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the files that are blank or invalid now, by path, with the reasons."""
+        return self._judge.doubts
 
     @property
     def unreadable(self) -> Mapping[bytes, str]:
@@ -109,7 +121,9 @@ class Recorder:
         """Return which paths are other than captured, with their stamps (None: gone); reads no file."""
         with self.quiet():
             self._hold(self._capture.check_device())
-            return {} if self.held else self._capture.differing(self._ledger.current)
+            differing = {} if self.held else self._capture.differing(self._ledger.current)
+            self._note_left_out()
+            return differing
 
     def capture(
         self,
@@ -129,6 +143,7 @@ class Recorder:
                 write_id, verdict = self._record(finding, authorship, current)
             finally:
                 finding.contents.close()
+            self._note_left_out(finding.unstable)
         return Captured(write_id, finding.changes, verdict, finding.held, finding.unreadable, finding.unstable)
 
     def commit(self, batch: Batch, authorship: Authorship) -> bytes | None:
@@ -176,6 +191,7 @@ class Recorder:
                 self._in_flight.update(change.path for change in changes)
             try:
                 self._ledger.commit(token)
+                self._count(draft)
                 self._placer.place(changes, temporary, order)
             except ConfstreamError as error:
                 if draft.write_id not in {one.write_id for one in self._ledger.intents}:
@@ -234,14 +250,32 @@ class Recorder:
         hashes = {change.entry.hash for change in finding.changes if change.entry and change.entry.kind is Kind.FILE}
         new = ((digest, contents[digest]) for digest in sorted(hashes) if digest in contents)
         self._ledger.commit(self._ledger.record(draft, new))
+        self._count(draft)
         if restored is not None:
+            self._meter.count("restores_total", outcome="restored")
             (self._root / RESTORED).unlink(missing_ok=True)
         return write_id, verdict
+
+    def _note_left_out(self, unstable: Sequence[bytes] = ()) -> None:
+        seen = self._capture
+        self._left_out.note(
+            unreadable=seen.unreadable,
+            too_large=seen.too_large,
+            skipped=seen.skipped,
+            excluded=seen.excluded,
+            unstable=unstable,
+        )
+
+    def _count(self, draft: Draft) -> None:
+        self.verdict, self.changed_ns = draft.verdict, draft.time_ns
+        for change in draft.changes:
+            self._meter.count("changes_total", op="mode" if change.op is Op.META else change.op.value)
 
     def _hold(self, why: str) -> None:
         """Say once that nothing is captured and why, and once that it goes on (P7, P10)."""
         if why and why != self.held:
             logger.error("nothing is captured: %s", why, extra=about("held", error=why))
+            self._meter.count("suspicious_changes_total", kind="root_missing")
         if self.held and not why:
             said = about("recovered", what="directory")
             logger.info("recovered: the directory is back, captures go on", extra=said)

@@ -22,6 +22,7 @@ from confstream.journal.sources import Sources
 from confstream.layout import Fork
 from confstream.log.publisher import Intent, Published, Publisher, Writer
 from confstream.log.reader import LogReader
+from confstream.meter import Meter
 from confstream.revision import WRITE_ID_SIZE, Authorship, Status, Verdict
 from confstream.store import Store
 from confstream.tree import Entry, apply
@@ -46,6 +47,7 @@ class Session:
         settings: UplinkSettings,
         stop: threading.Event,
         new_id: Callable[[int], bytes],
+        meter: Meter,
     ) -> None:
         """Read the end of the log, and find out how the captured tree stands to it."""
         self._store = store
@@ -55,6 +57,7 @@ class Session:
         self._settings = settings
         self._stop = stop
         self._new_id = new_id
+        self._meter = meter
         writer = Writer(ledger.writer, settings.host)
         self.publisher = Publisher.start(reader, writer, clock, stop, grace_seconds=settings.grace_seconds)
         self._beat_at: float | None = None
@@ -180,6 +183,7 @@ class Session:
             self.publisher.reader.refresh()
             snapshot_at(self.publisher.reader, self._store, number)
         self._snapshot_number = number
+        self._meter.count("snapshots_total")
         return True
 
     def _beat_if_due(self, lag_seconds: float) -> bool:

@@ -33,6 +33,7 @@ from confstream.journal.standby import Standby
 from confstream.log.identity import find_or_create
 from confstream.log.publisher import Published
 from confstream.log.reader import LogReader
+from confstream.meter import Meter
 from confstream.revision import Position
 from confstream.store import Store
 from confstream.tree import EMPTY
@@ -68,6 +69,7 @@ class Uplink:
         clock: Clock,
         settings: UplinkSettings,
         new_id: Callable[[int], bytes],
+        meter: Meter | None = None,
     ) -> None:
         self._ledger = ledger
         self._sources = sources
@@ -75,6 +77,7 @@ class Uplink:
         self._clock = clock
         self._settings = settings
         self._new_id = new_id
+        self._meter = meter or Meter()
         self._random = random.Random()  # noqa: S311 - jitter, no secret
         self._standby = Standby(clock, takeover=settings.takeover)
         self._state = UplinkState()
@@ -100,6 +103,16 @@ class Uplink:
         """Return the age of the oldest change that the replica does not hold; 0 if it holds all."""
         pending = self._ledger.pending
         return max(0.0, (self._clock.now_ns() - pending[0].time_ns) / 1e9) if pending else 0.0
+
+    @property
+    def is_alive(self) -> bool:
+        """Return whether its thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def was_started(self) -> bool:
+        """Return whether its thread runs, or did."""
+        return self._thread.ident is not None
 
     def start(self) -> None:
         """Begin to connect and to publish."""
@@ -297,6 +310,7 @@ class Uplink:
                 settings=settings,
                 stop=self._stop,
                 new_id=self._new_id,
+                meter=self._meter,
             )
         finally:
             if session is None:
@@ -318,7 +332,8 @@ class Uplink:
         said = f"writer {owner.writer} owns the log (epoch {owner.epoch}); standing by until it is gone, or --takeover"
         if self._state.phase is not Phase.STANDBY:
             logger.error("%s", said, extra=about("standby", writer=owner.writer, epoch=owner.epoch))
-        self._set(phase=Phase.STANDBY, error=FencedError(said), connected=True)
+        now_ns = self._state.failing_ns or self._clock.now_ns()
+        self._set(phase=Phase.STANDBY, error=FencedError(said), failing_ns=now_ns, connected=True)
 
     def _fenced(self, error: FencedError) -> None:
         """Remember who fenced this writer, and keep its drafts as a fork (P5)."""
@@ -334,7 +349,7 @@ class Uplink:
             else:
                 said += f"; {left} revision(s) are kept as the fork {fork.writer}-{fork.epoch}" if fork else ""
         logger.error("fenced: %s", said, extra=about("fenced", error=error))
-        self._set(phase=Phase.FENCED, error=FencedError(said))
+        self._set(phase=Phase.FENCED, error=FencedError(said), failing_ns=self._clock.now_ns())
 
     def _answered(self) -> None:
         if self._failing_since is not None:
@@ -343,7 +358,7 @@ class Uplink:
             logger.info("recovered: the replica answers again after %.0f s, %d to publish", seconds, left, extra=said)
             self._failing_since = None
             self._said = ("", 0.0)
-        self._set(connected=True, error=None, confirmed_ns=self._clock.now_ns())
+        self._set(connected=True, error=None, failing_ns=0, confirmed_ns=self._clock.now_ns())
 
     def _failed(self, error: ConfstreamError) -> None:
         now = self._clock.elapsed_seconds()
@@ -363,4 +378,4 @@ class Uplink:
             # Other credentials need another connection, and another history another look.
             session.close()
             self._session = None
-        self._set(error=error)
+        self._set(error=error, failing_ns=self._state.failing_ns or self._clock.now_ns())

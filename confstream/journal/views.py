@@ -34,8 +34,12 @@ class JournalStatus:
     *pending* revisions are durable here and not on the replica;
     *lag_seconds* is the age of the oldest. *position* is the last revision
     that the replica confirmed, *confirmed_ns* when it last answered (UTC ns,
-    0 if never). *error* is what stands in the way; *held* why nothing is
-    captured. *unreadable* files are not protected.
+    0 if never). *error* is what stands in the way, *trouble* the same in one
+    word, since *failing_ns*; *held* is why nothing is captured. *unreadable*
+    files are not protected. *doubts* are the files that are blank or invalid
+    now, by path, with the reasons; *verdict* is that of the last change, which
+    was recorded at *changed_ns*. *merged* counts the waiting revisions that
+    were merged for want of room.
     """
 
     tree: str
@@ -54,6 +58,14 @@ class JournalStatus:
     files: int = 0
     unreadable: Mapping[str, str] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    trouble: str = ""
+    failing_ns: int = 0
+    connected: bool = False
+    tracked_bytes: int = 0
+    changed_ns: int = 0
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    verdict: Verdict = OK
+    merged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

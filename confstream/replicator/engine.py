@@ -19,10 +19,14 @@ from confstream.clock import Clock, SystemClock
 from confstream.errors import ConfstreamError, UnavailableError, UsageError
 from confstream.events import about, in_stream
 from confstream.journal.journal import Journal
+from confstream.journal.vitals import Vitals
+from confstream.meter import Meter
 from confstream.replicator.options import ReplicateOptions, ReplicateReport
+from confstream.replicator.signs import Signs
 from confstream.scan import RootGoneError, Selection
 from confstream.settle import Mark, Settler
 from confstream.stamp import Stamp
+from confstream.validate import Validators
 from confstream.watch import Events, Watcher, open_watcher
 
 logger = logging.getLogger("confstream.replicate")
@@ -44,16 +48,20 @@ class Replicator:
         selection: Selection | None = None,
         storage_options: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
+        validators: Validators | None = None,
+        meter: Meter | None = None,
         name: str = "",
     ) -> None:
         """Prepare to protect *tree*; *name* is what its stream is called in logs, else the directory's own name."""
         self._root = Path(tree).absolute()
         self._replica = replica
-        self._name = name or self._root.name
         self._options = options
         self._selection = selection
         self._storage_options = storage_options
         self._clock = clock or SystemClock()
+        self._validators = validators or Validators.default()
+        self.meter = meter or Meter()
+        self.signs = Signs(name or self._root.name, self._validators, self._clock)
         self._stop = threading.Event()
         self._signal = 0
         self._journal: Journal | None = None
@@ -83,6 +91,15 @@ class Replicator:
         self._signal = self._signal or number
         self._wake()
 
+    @property
+    def name(self) -> str:
+        """Return what the stream is called."""
+        return self.signs.name
+
+    def vitals(self) -> Vitals:
+        """Return all that health and metrics need of it at this moment; from any thread."""
+        return self.signs.vitals(self._journal, self._watcher)
+
     def run(self) -> ReplicateReport:
         """Replicate until ``signal``, the child's end, or the end of ``once``.
 
@@ -90,8 +107,15 @@ class Replicator:
         ``UnavailableError`` when the end came before everything was on the
         replica, ``UsageError`` if there is no such directory.
         """
-        with in_stream(self._name):
-            return self._run()
+        self.signs.begin()
+        try:
+            with in_stream(self.name):
+                return self._run()
+        except BaseException as error:
+            self.signs.end(str(error) if isinstance(error, ConfstreamError) else type(error).__name__)
+            raise
+        finally:
+            self.signs.end("stopped")
 
     def _run(self) -> ReplicateReport:
         options = self._options
@@ -112,6 +136,8 @@ class Replicator:
             clock=self._clock,
             capture=False,
             publish=False,
+            validators=self._validators,
+            meter=self.meter,
         )
         self._journal = journal
         try:
@@ -159,6 +185,8 @@ class Replicator:
             settler.note(path, Mark.SEEN, now)
         # What happened in the meantime was told before anybody listened.
         self._scan_at = now
+        self.signs.note(journal, self._watcher, self._unrecorded)
+        self.signs.scanned()
         journal.publish()
         how = "inotify" if self._watcher is not None and self._watcher.close_events else "polling"
         files = journal.status().files
@@ -209,6 +237,7 @@ class Replicator:
         if events.overflow or events.rescan or not self._rooted or now >= self._scan_at:
             self._scan(journal, settler, now)
         self._settle(journal, settler, now)
+        self.signs.note(journal, self._watcher, self._unrecorded)
         return events
 
     def _of_interest(self, events: Events, journal: Journal, settler: Settler) -> Events:
@@ -231,7 +260,9 @@ class Replicator:
         if timeout_seconds is not None:
             until.append(now + timeout_seconds)
         assert self._watcher is not None  # noqa: S101 - there is one while it runs
-        return self._watcher.wait(max(0.0, min(until) - now))
+        seconds = max(0.0, min(until) - now)
+        self.signs.turn(seconds)
+        return self._watcher.wait(seconds)
 
     def _scan(self, journal: Journal, settler: Settler, now: float) -> None:
         """Compare the whole directory: what events did not tell, if anything."""
@@ -244,6 +275,7 @@ class Replicator:
         for path in differing:
             if path not in settler:
                 settler.note(path, Mark.SEEN, now)
+        self.signs.scanned()
         self._scan_at = now + (self._options.scan_seconds if settler.close_events else self._options.poll_seconds)
 
     def _return_to_root(self) -> None:
@@ -299,6 +331,7 @@ class Replicator:
             self._deadline = self._clock.elapsed_seconds() + options.shutdown_seconds
         if self._signal or self._child is not None:
             self._quieten(journal, settler)
+        self.signs.turn(options.timeout_seconds + options.shutdown_seconds)
         self._last_look(journal, settler)
         left = max(0.0, self._deadline - self._clock.elapsed_seconds()) if not options.once else options.timeout_seconds
         status = journal.close(left)

@@ -74,12 +74,14 @@ class SelfTest:
 class Outcome:
     """What is known about a file: *findings* make it invalid; *unchecked* says by validator why it had no say.
 
-    Neither findings nor ``unchecked`` nor ``checked_by`` means that no validator is for this path.
+    Neither findings nor ``unchecked`` nor ``checked_by`` means that no validator is for this path. *failed_by* are
+    those of ``checked_by`` that found something.
     """
 
     findings: tuple[Finding, ...] = ()
     checked_by: tuple[str, ...] = ()
     unchecked: Mapping[str, str] = field(default_factory=dict)
+    failed_by: tuple[str, ...] = ()
 
 
 class Validators:
@@ -134,6 +136,7 @@ class Validators:
             return Outcome(unchecked=dict.fromkeys(names, why))
         findings: dict[Finding, None] = {}
         checked: list[str] = []
+        failed: list[str] = []
         unchecked: dict[str, str] = {}
         for name in names:
             test = self._test(name)
@@ -147,13 +150,20 @@ class Validators:
             else:
                 findings.update(dict.fromkeys(found))
                 checked.append(name)
-        return Outcome(tuple(findings), tuple(checked), unchecked)
+                failed += [name] if found else []
+        return Outcome(tuple(findings), tuple(checked), unchecked, tuple(failed))
 
     def self_test(self) -> dict[str, SelfTest]:
         """Test every validator that a path can be given to, anew, and return by name whether it can be trusted."""
         used = {*(_SUFFIXES.values() if self._by_suffix else ()), *(rule.validator for rule in self._rules)} - {NONE}
         with self._lock:
             return {name: self._test(name, anew=True) for name in self._validators if name in used}
+
+    @property
+    def tested(self) -> dict[str, SelfTest]:
+        """Return by name what the last self-test of each validator said that had one."""
+        with self._lock:
+            return dict(self._tests)
 
     def _test(self, name: str, *, anew: bool = False) -> SelfTest:
         known = self._tests.get(name)

@@ -20,11 +20,15 @@ _NOTHING: Mapping[bytes, tuple[str, ...]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A *verdict*, by path which files are *broken* from now on, and which were *unchecked*, with the reasons."""
+    """A *verdict*, by path which files are *broken* from now on, and which were *unchecked*, with the reasons.
+
+    *failed_by* names, for every file with findings, the validators that had them.
+    """
 
     verdict: Verdict = OK
     broken: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
     unchecked: Mapping[bytes, str] = field(default_factory=dict)
+    failed_by: tuple[str, ...] = ()
 
 
 def judge(
@@ -44,6 +48,7 @@ def judge(
     """
     still, unchecked = dict(broken), dict[bytes, str]()
     reasons: list[str] = []
+    failed_by: list[str] = []
     for change in changes:
         entry = change.entry
         if entry is None:
@@ -61,6 +66,7 @@ def judge(
         outcome = validators.check(change.path, content)
         if outcome.unchecked:
             unchecked[change.path] = "; ".join(f"{name}: {why}" for name, why in sorted(outcome.unchecked.items()))
+        failed_by += outcome.failed_by
         if outcome.findings:
             found = findings_to_reasons(change.path, outcome.findings)
             reasons += found
@@ -69,7 +75,7 @@ def judge(
     news = set(reasons)
     reasons += [f"still invalid: {one}" for path in sorted(still) for one in still[path] if one not in news]
     verdict = Verdict(Status.INVALID, bounded(reasons)) if reasons else OK
-    return Judgement(verdict, still, unchecked)
+    return Judgement(verdict, still, unchecked, tuple(failed_by))
 
 
 def combined(*verdicts: Verdict) -> Verdict:

@@ -1,0 +1,91 @@
+"""The signs of life of a replicator: what its loop notes while it turns, and what is asked of it from other threads."""
+
+import threading
+from dataclasses import replace
+
+from confstream.clock import Clock
+from confstream.journal.journal import Journal
+from confstream.journal.surroundings import version
+from confstream.journal.vitals import Loop, Pulse, Vitals
+from confstream.validate import Validators
+from confstream.watch import Watcher
+
+START_SECONDS_MAX = 900.0
+"""How long opening the journal and the first look may take: everything may have to be read."""
+
+WORK_SECONDS_MAX = 120.0
+"""How long a turn may take besides its waiting."""
+
+_TEST_AGAIN_SECONDS = 300.0
+"""How often a broken validator gets another chance."""
+
+
+class Signs:
+    """Notes how the loop of the stream *name* turns, and how its *validators* are."""
+
+    def __init__(self, name: str, validators: Validators, clock: Clock) -> None:
+        self.name = name
+        self._validators = validators
+        self._clock = clock
+        self._pulse = Pulse(clock)
+        self._thread: threading.Thread | None = None
+        self._test_at: float | None = None
+        self._unrecorded = ""
+        self._ended = ""
+
+    def begin(self) -> None:
+        """Note that the calling thread is the loop, and test the validators."""
+        self._thread = threading.current_thread()
+        self._pulse.turn(START_SECONDS_MAX)
+        self._test()
+
+    def turn(self, seconds: float) -> None:
+        """Note that the loop begins a turn that will wait for *seconds* at most."""
+        self._pulse.turn(seconds + WORK_SECONDS_MAX)
+
+    def scanned(self) -> None:
+        """Note that the whole directory has just been compared, and give broken validators their chance."""
+        self._pulse.scanned()
+        if self._test_at is not None and self._clock.elapsed_seconds() >= self._test_at:
+            self._test()
+
+    def note(self, journal: Journal, watcher: Watcher | None, unrecorded: str) -> None:
+        """Note since when what is wrong is wrong."""
+        self._unrecorded = unrecorded
+        self._pulse.note(
+            held=journal.held,
+            unreadable=journal.unreadable,
+            unrecorded=unrecorded,
+            polling=watcher is not None and watcher.reason,
+        )
+
+    def end(self, why: str) -> None:
+        """Note that the loop is over, and *why*."""
+        self._ended = self._ended or why
+
+    def vitals(self, journal: Journal | None, watcher: Watcher | None) -> Vitals:
+        """Return how the stream is at this moment."""
+        thread, pulse = self._thread, self._pulse
+        started_ns = pulse.started_ns
+        if journal is None:
+            found = Vitals(self.name, self._clock.now_ns(), started_ns, version())
+        else:
+            found = replace(journal.vitals(self.name), started_ns=started_ns)
+        alive = thread is None or thread.is_alive()
+        loop = Loop("capture", alive, pulse.late_ns, finished=bool(self._ended))
+        reason = None if watcher is None else watcher.reason
+        return replace(
+            found,
+            loops=(loop, *found.loops),
+            scanned_ns=pulse.scanned_ns,
+            watching="" if watcher is None else "polling" if reason else "inotify",
+            polling=reason or "",
+            unrecorded=self._unrecorded,
+            since=pulse.since,
+            ended=self._ended,
+        )
+
+    def _test(self) -> None:
+        broken = [name for name, test in self._validators.self_test().items() if not test.ok]
+        self._pulse.note(validators=broken)
+        self._test_at = self._clock.elapsed_seconds() + _TEST_AGAIN_SECONDS if broken else None
