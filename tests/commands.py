@@ -13,7 +13,7 @@ import pytest
 
 from confstream import Authorship, Status, SystemClock, Verdict
 from confstream.layout import Fork
-from confstream.log.publisher import Intent
+from confstream.log.intent import Intent
 from confstream.store.local import LocalStore
 from confstream_cli.app import run
 from tests.processes import CONFSTREAM, ROOT

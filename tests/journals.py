@@ -15,7 +15,7 @@ from confstream.codec.notes import decode_heartbeat
 from confstream.history import History
 from confstream.journal import journal as journal_module
 from confstream.journal.journal import Journal
-from confstream.log.publisher import Published
+from confstream.log.intent import Published
 from confstream.log.reader import LogReader
 from confstream.revision import Heartbeat, Revision
 from confstream.store import MeteredStore, Store

@@ -13,7 +13,7 @@ from confstream import guards as rules
 from confstream.errors import NotFoundError
 from confstream.journal.draft import Draft
 from confstream.journal.ledger import Ledger
-from confstream.log.publisher import Head
+from confstream.log.intent import Head
 from confstream.log.reader import LogReader
 from confstream.revision import Position
 from confstream.tree import Tree

@@ -20,7 +20,8 @@ from confstream.journal.origin import Comparison, Origin, compare
 from confstream.journal.phase import UplinkSettings
 from confstream.journal.sources import Sources
 from confstream.layout import Fork
-from confstream.log.publisher import Intent, Published, Publisher, Writer
+from confstream.log.intent import Intent, Published
+from confstream.log.publisher import Publisher, Writer
 from confstream.log.reader import LogReader
 from confstream.meter import Meter
 from confstream.revision import WRITE_ID_SIZE, Authorship, Status, Verdict

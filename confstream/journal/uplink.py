@@ -31,7 +31,7 @@ from confstream.journal.session import Session
 from confstream.journal.sources import Sources
 from confstream.journal.standby import Standby
 from confstream.log.identity import find_or_create
-from confstream.log.publisher import Published
+from confstream.log.intent import Published
 from confstream.log.reader import LogReader
 from confstream.meter import Meter
 from confstream.revision import Position

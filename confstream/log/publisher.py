@@ -5,10 +5,11 @@ revision N+1, without lock, lease or clock. FORMAT.md, "Publishing", has the
 rules and invariants that comments here cite.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from confstream import layout
 from confstream.clock import Clock
@@ -25,10 +26,11 @@ from confstream.errors import (
 from confstream.events import about
 from confstream.layout import Fork
 from confstream.log.encoding import encode_against
+from confstream.log.intent import Head, Intent, Published
 from confstream.log.reader import LogReader
-from confstream.revision import OK, Authorship, Heartbeat, Position, Revision, Snapshot, Tag, Verdict
+from confstream.revision import Heartbeat, Revision, Snapshot, Tag
 from confstream.store import Store
-from confstream.tree import EMPTY, Change, Tree, apply, diff
+from confstream.tree import Change, Tree, apply, diff
 
 logger = logging.getLogger("confstream.log")
 
@@ -45,41 +47,6 @@ class Writer:
 
     id: str
     host: str
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What to publish as one revision: a tree, and why.
-
-    *write_id* is unique and survives every retry and restart. *keep* publishes
-    a revision even where the tree does not differ from the log's.
-    """
-
-    write_id: bytes
-    time_ns: int
-    tree: Tree
-    authorship: Authorship
-    verdict: Verdict = OK
-    keep: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A revision that the replica holds, and those of others that were adopted on the way."""
-
-    position: Position
-    revision: Revision | None
-    adopted: tuple[int, ...] = ()
-
-
-@dataclass
-class Head:
-    """The end of the log as a writer knows it."""
-
-    position: Position = field(default_factory=Position)
-    tree: Tree = EMPTY
-    verdict: Verdict = OK
-    blobs: frozenset[bytes] = frozenset()
 
 
 class Publisher:
@@ -101,7 +68,7 @@ class Publisher:
         self._clock = clock
         self._stop = stop
         self._grace_seconds = grace_seconds
-        self._listed_at = 0.0
+        self._listed_at = (0.0, 0)
         self._store: Store = reader.store
         self._in_doubt: tuple[Revision, bytes] | None = None
 
@@ -314,7 +281,8 @@ class Publisher:
             except OutcomeUnknownError as error:
                 unknown = error
             else:
-                return None
+                self._in_doubt = (revision, body)
+                return self._created(revision)
             # I5: the same bytes to the same slot until it is known what the slot holds.
             self._in_doubt = (revision, body)
             if attempt == _UNKNOWN_RETRIES - 1 or self._clock.wait(self._stop, _UNKNOWN_PAUSE_SECONDS * 2**attempt):
@@ -336,12 +304,35 @@ class Publisher:
         that slept could create one again. A listing younger than a quarter of
         it cannot have missed that. What a listing shows is never tried.
         """
-        if self._clock.elapsed_seconds() - self._listed_at > self._grace_seconds / 4:
+        if self._is_listing_old():
             self._relist()
         return self._published(number)
 
+    def _created(self, revision: Revision) -> RevisionObject | None:
+        """Return None once it is certain that the slot that was just created is the log's, else what the log has there.
+
+        Rule 4 for a writer that slept after its look: what it created may be a
+        slot that was packed and deleted meanwhile.
+        """
+        if not self._is_listing_old():
+            return None
+        self._relist()
+        found = self._published(revision.number)
+        if found is None or _same(found.revision, revision):
+            return None
+        # It is this writer's own, and part of no history; without the permission it stays, and verify names it.
+        with contextlib.suppress(UnavailableError):
+            self._store.delete([layout.log_key(revision.number)])
+        return found
+
+    def _is_listing_old(self) -> bool:
+        # By either clock: one jumps, and the other may not count the time that a machine was paused.
+        elapsed_seconds = self._clock.elapsed_seconds() - self._listed_at[0]
+        passed_seconds = (self._clock.now_ns() - self._listed_at[1]) / 1e9
+        return max(elapsed_seconds, passed_seconds) > self._grace_seconds / 4
+
     def _relist(self) -> None:
-        listed_at = self._clock.elapsed_seconds()
+        listed_at = (self._clock.elapsed_seconds(), self._clock.now_ns())
         listing = self.reader.refresh()
         self._listed_at = listed_at
         if listing.head < self.head.position.number:

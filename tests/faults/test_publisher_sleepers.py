@@ -1,14 +1,14 @@
 import pytest
 
 from confstream.compactor import compact
-from confstream.errors import FencedError, IntegrityError
+from confstream.errors import FencedError, IntegrityError, UnavailableError
 from confstream.layout import log_key
 from confstream.log.publisher import GRACE_SECONDS
 from confstream.store import MeteredStore, Store
 from confstream.store.memory import MemoryStore
-from confstream.testing import ManualClock
-from confstream.verifier import verify
-from tests.logs import DAY, Scribe, grow
+from confstream.testing import FaultyStore, ManualClock, fail_on
+from confstream.verifier import Flaw, verify
+from tests.logs import DAY, Scribe, grow, read_all
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
@@ -60,6 +60,58 @@ def test_rule_4_a_wall_clock_that_jumps_does_not_make_a_listing_younger() -> Non
     scribe.write(a_yml=b"1\n")
 
     assert store.calls == {"put": 1, "list": 1}
+
+
+def test_rule_4_a_machine_that_was_paused_lists_again_though_its_steady_clock_did_not_count_it() -> None:
+    store, clock = MeteredStore(MemoryStore()), ManualClock()
+    scribe = Scribe(store, clock)
+    store.reset()
+    clock.jump(GRACE_SECONDS)
+
+    scribe.write(a_yml=b"1\n")
+
+    assert store.calls == {"put": 1, "list": 1}
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize("fails", [False, True])
+def test_p4_rule_4_a_writer_that_slept_between_its_look_and_its_put_claims_no_slot_of_the_past(
+    epoch: int, fails: bool
+) -> None:
+    clock, slept = ManualClock(), []
+    active = grow(MemoryStore("asleep"), 3, clock)
+    active.publisher.epoch = 2
+
+    def sleep(operation: str, key: str) -> None:
+        if operation == "put" and key == log_key(4) and not slept:
+            slept.append(key)
+            for number in range(30):
+                active.write(config_yml=b"%d\n" % number)
+            _pack_and_delete(MemoryStore("asleep"), clock, active)
+
+    late = MemoryStore("asleep", before=sleep)
+    sleeper = Scribe(FaultyStore(late, [fail_on("list", skip=1)] if fails else []), clock, writer="sleeper")
+    sleeper.publisher.epoch = epoch
+    intent = sleeper.intent({"late.yml": b"late\n"})
+    if fails:
+        with pytest.raises(UnavailableError):
+            sleeper.send(intent)
+        assert sleeper.publisher.in_doubt == intent.write_id
+
+    if epoch < 2:
+        with pytest.raises(FencedError):
+            sleeper.send(intent)
+    else:
+        published = sleeper.send(intent)
+        assert published.adopted == tuple(range(4, 34))
+        assert published.position.number == 34
+        assert read_all(late, 34) == {"late.yml": b"late\n"}
+
+    assert slept
+    report = verify(late)
+    assert report.restorable == ((1, active.publisher.head.position.number + (epoch > 2)),)
+    # Who could not find out at once leaves it, and it is named.
+    assert [(problem.key, problem.flaw) for problem in report.problems] == [(log_key(4), Flaw.STRAY)] * fails
 
 
 def test_a_slot_that_was_packed_and_deleted_between_the_put_and_the_look_is_found_in_its_pack() -> None:
