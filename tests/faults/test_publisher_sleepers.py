@@ -78,7 +78,8 @@ def test_rule_4_a_machine_that_was_paused_lists_again_though_its_steady_clock_di
 def test_p4_rule_4_a_writer_that_slept_between_its_look_and_its_put_claims_no_slot_of_the_past(
     epoch: int, fails: bool
 ) -> None:
-    clock, slept = ManualClock(), []
+    clock = ManualClock()
+    slept: list[str] = []
     active = grow(MemoryStore("asleep"), 3, clock)
     active.publisher.epoch = 2
 
