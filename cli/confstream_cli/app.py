@@ -14,7 +14,7 @@ import typer
 
 import confstream
 from confstream_cli import environment, logs, output, shortcut
-from confstream_cli.commands import EXAMPLES, health, log, replicate, restore, revision, upkeep
+from confstream_cli.commands import EXAMPLES, health, log, replicate, restore, revision, supervise, upkeep
 
 EXIT_CODES: dict[type[confstream.ConfstreamError], int] = {
     confstream.ConfstreamError: 1,
@@ -51,6 +51,7 @@ _NUMBERS = {"ignore_unknown_options": True}
 for _name, _function, _settings in (
     ("replicate", replicate.replicate, None),
     ("restore", restore.restore, None),
+    ("run", supervise.run, None),
     ("log", log.log, None),
     ("show", revision.show, _NUMBERS),
     ("cat", revision.cat, None),
@@ -112,7 +113,9 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
     try:
         _check_environment()
         logs.configure(logs.WARNING)
-        found = typer.main.get_command(app).main(arguments, prog_name="confstream", standalone_mode=False)
+        found = typer.main.get_command(app).main(
+            supervise.with_command(arguments), prog_name="confstream", standalone_mode=False
+        )
         return found if isinstance(found, int) else 0
     except (BrokenPipeError, output.PipeClosedError):
         raise

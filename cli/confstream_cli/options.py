@@ -4,7 +4,7 @@ from __future__ import annotations  # The library's types are named here, and im
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -31,11 +31,12 @@ def arguments(metavar: str) -> Any:  # noqa: ANN401 - Typer's own
 
 
 def command(
-    metavar: str, given: type[_Given]
+    metavar: str, given: type[_Given], without: Collection[str] = ()
 ) -> Callable[[Callable[[list[str], _Given], _Result]], Callable[..., _Result]]:
     """Make a command of a function of two values: the arguments, which *metavar* names, and the options.
 
-    *given* is a dataclass with a field for each option: its type is the option, its default the option's.
+    *given* is a dataclass with a field for each option: its type is the option, its default the option's. Those
+    of *without* are no options of this command.
     """
     hints = get_type_hints(given, include_extras=True)
     listed = Annotated[list[str] | None, arguments(metavar)]
@@ -45,6 +46,7 @@ def command(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
         for field in fields(given)  # type: ignore[arg-type]  # Nothing names the type of all dataclasses.
+        if field.name not in without
     ]
 
     def decorate(function: Callable[[list[str], _Given], _Result]) -> Callable[..., _Result]:

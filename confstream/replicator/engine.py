@@ -10,7 +10,7 @@ import logging
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,11 @@ _LOST_SECONDS = 1.0
 
 
 class Replicator:
-    """Replicates one directory until it is told to stop. ``signal`` may be called from a signal handler."""
+    """Replicates one directory until it is told to stop. ``signal`` may be called from a signal handler.
+
+    *on_ready* is called once the directory is watched, what was there is
+    recorded, and the command, if any, runs; *on_end* when the end begins.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,8 @@ class Replicator:
         validators: Validators | None = None,
         meter: Meter | None = None,
         name: str = "",
+        on_ready: Callable[[], None] = lambda: None,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare to protect *tree*; *name* is what its stream is called in logs, else the directory's own name."""
         self._root = Path(tree).absolute()
@@ -62,6 +68,8 @@ class Replicator:
         self._validators = validators or Validators.default()
         self.meter = meter or Meter()
         self.signs = Signs(name or self._root.name, self._validators, self._clock)
+        self._on_ready = on_ready
+        self._on_end = on_end
         self._stop = threading.Event()
         self._signal = 0
         self._journal: Journal | None = None
@@ -151,7 +159,9 @@ class Replicator:
             )
             self._start(journal, settler)
             self._start_child()
+            self._on_ready()
             self._replicate(journal, settler)
+            self._on_end()
             return self._end(journal, settler)
         finally:
             self._kill_child()

@@ -3,6 +3,7 @@
 from __future__ import annotations  # The library's types are named here, and imported where they are used.
 
 import logging
+import os
 import shlex
 import signal
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from types import FrameType
 from typing import Annotated
 
 import confstream
-from confstream_cli import logs, options, output
+from confstream_cli import logs, options, output, systemd
 
 logger = logging.getLogger("confstream.cli")
 
@@ -95,12 +96,27 @@ def replicate(arguments: list[str], given: Given) -> int:
     Runs until a signal; what is not published by then goes out first. Result and log are on stderr.
     """
     replica, (tree,) = options.replica_and_rest(arguments, "TREE", required=1, last=True)
-    asked = given.options()
     logs.configure(logging.INFO, logs.check_form(given.log_format))
+    return protect(tree, replica, given)
+
+
+def protect(tree: str, replica: str, given: Given) -> int:
+    """Replicate *tree* to *replica* as *given* says, until a signal or the command's end; return the exit code."""
+    asked = given.options()
     storage = confstream.parse_storage_options(given.storage_option or [])
     tracked = options.selection(given.profile, given.include, given.exclude)
     _tell_settings(tree, replica, tracked, asked, storage)
-    return _run(confstream.Replicator(tree, replica, asked, selection=tracked, storage_options=storage))
+    service = systemd.Service(os.environ)
+    replicator = confstream.Replicator(
+        tree,
+        replica,
+        asked,
+        selection=tracked,
+        storage_options=storage,
+        on_ready=lambda: service.ready(f"protecting {tree}"),
+        on_end=lambda: service.stopping("publishing what is left"),
+    )
+    return _run(replicator)
 
 
 def _run(replicator: confstream.Replicator) -> int:

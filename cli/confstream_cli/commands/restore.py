@@ -19,8 +19,8 @@ _IfMissing = Annotated[
         "--if-missing", "Only if the configuration is missing: no file holds anything, or a guard is absent or blank."
     ),
 ]
-_IfReplicaExists = Annotated[bool, options.option("--if-replica-exists", "Without a replica: a first start, code 0.")]
-_Guard = Annotated[list[str] | None, options.option("--guard", "Without this file, it is missing.", "FILE")]
+IfReplicaExists = Annotated[bool, options.option("--if-replica-exists", "Without a replica: a first start, code 0.")]
+Guard = Annotated[list[str] | None, options.option("--guard", "Without this file, it is missing.", "FILE")]
 _Path = Annotated[str | None, options.option("--path", "Only this file, or what is below it.", "PATH")]
 _ToStdout = Annotated[bool, options.option("--to-stdout", "Print the file --path; change nothing.")]
 _Force = Annotated[bool, options.option("--force", "Replace what differs, after recording it.")]
@@ -35,8 +35,8 @@ def restore(
     arguments: Annotated[list[str] | None, options.arguments("[REPLICA] TREE")] = None,
     *,
     if_missing: _IfMissing = False,
-    if_replica_exists: _IfReplicaExists = False,
-    guard: _Guard = None,
+    if_replica_exists: IfReplicaExists = False,
+    guard: Guard = None,
     timestamp: options.Timestamp = None,
     revision: options.Revision = None,
     path: _Path = None,
@@ -74,7 +74,7 @@ def restore(
         dry_run=dry_run,
         owner=_owner(owner, no_owner=no_owner),
         timeout_seconds=options.seconds("--timeout", timeout),
-        actor=_user(),
+        actor=user(),
         state_dir=None if state_dir is None else Path(state_dir).absolute(),
     )
     storage = confstream.parse_storage_options(storage_option or [])
@@ -147,7 +147,8 @@ def _selection(profile: str, include: list[str] | None, exclude: list[str] | Non
     )
 
 
-def _user() -> str:
+def user() -> str:
+    """Return who runs this, as a revision is to say."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
