@@ -1,0 +1,58 @@
+"""Remove from an environment what confstream cannot use: ``python slim.py /venv``.
+
+Runs while the image is built, before the build proves with ``confstream
+doctor --self`` that nothing needed went. What goes, and why, is below: a
+name that is not there any more, or a service that botocore does not have,
+ends the build, so that this list stays true.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+UNUSED_PACKAGES = {
+    "markdown-it-py": "rich's",
+    "mdurl": "rich's",
+    "pygments": "rich's",
+    "rich": "Typer imports it for coloured help and traces only, which confstream turns off",
+}
+"""Packages that are installed for somebody else's sake."""
+
+INSTALLERS = ("setuptools", "pip")
+"""A running image installs nothing. A Python may come without the first; the last must go last."""
+
+AWS_SERVICES = frozenset({"s3", "signin", "sso", "sso-oidc", "sts"})
+"""What botocore needs descriptions of: the storage, and the ways to its credentials; it brings 400 more."""
+
+UNUSED_FILES = ("tests", "*.pyx", "*.pxd", "*.pxi", "*.c", "*.h", "*.pyi")
+"""Within packages: what serves their developers."""
+
+
+def main() -> None:
+    environment = Path(sys.argv[1])
+    (packages,) = environment.glob("lib/python3*/site-packages")
+    for path in [*_unused_files(packages), *_unused_services(packages / "botocore" / "data")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    installed = {path.name.partition("-")[0].lower().replace("_", "-") for path in packages.glob("*.dist-info")}
+    if missing := UNUSED_PACKAGES.keys() - installed:
+        sys.exit(f"not installed, so take it off the list in {__file__}: {', '.join(sorted(missing))}")
+    gone = [*UNUSED_PACKAGES, *(name for name in INSTALLERS if name in installed)]
+    subprocess.run([environment / "bin" / "python", "-m", "pip", "uninstall", "--quiet", "--yes", *gone], check=True)
+
+
+def _unused_services(descriptions: Path) -> Iterator[Path]:
+    services = {path.name for path in descriptions.iterdir() if path.is_dir()}
+    if missing := AWS_SERVICES - services:
+        sys.exit(f"botocore has no such service any more: {', '.join(sorted(missing))}")
+    yield from (descriptions / name for name in sorted(services - AWS_SERVICES))
+
+
+def _unused_files(packages: Path) -> Iterator[Path]:
+    for pattern in UNUSED_FILES:
+        yield from packages.glob(f"*/{pattern}" if "." not in pattern else f"*/**/{pattern}")
+
+
+if __name__ == "__main__":
+    main()
