@@ -17,13 +17,16 @@ class UplinkSettings:
 
     *heartbeat_seconds* 0 writes no heartbeat; *snapshot_every* and *pack_size*
     count revisions. *takeover* overrules a writer that fenced this one;
-    *guards* keeps an empty directory from being believed (P10).
+    *guards* keeps an empty directory from being believed (P10). With
+    *fail_after_seconds* publishing ends for good when the replica took nothing
+    for so long; 0 is never.
     """
 
     heartbeat_seconds: float = HEARTBEAT_SECONDS
     snapshot_every: int = 50
     pack_size: int = 1000
     grace_seconds: float = GRACE_SECONDS
+    fail_after_seconds: float = 0.0
     takeover: bool = False
     unsafe_single_writer: bool = False
     guards: bool = True

@@ -12,6 +12,7 @@ from dataclasses import replace
 from confstream import guards
 from confstream.clock import Clock
 from confstream.compactor import compact, needed, snapshot_at
+from confstream.complaint import Complaint
 from confstream.errors import ConfstreamError
 from confstream.events import about, carrying
 from confstream.journal.draft import Draft
@@ -64,6 +65,7 @@ class Session:
         self._beat_at: float | None = None
         self._packing: threading.Thread | None = None
         self._pack_at = 0.0
+        self._unpacked = Complaint(logger, clock)
         self._publishing: bytes | None = None
         self._choosing = threading.Lock()
         self.origin = self._begin(reader)
@@ -116,9 +118,9 @@ class Session:
         return fork
 
     def upkeep(self, lag_seconds: float) -> bool:
-        """Write the snapshot and the heartbeat that are due, and have old revisions packed; return whether any was."""
-        did = self._snapshot_if_due()
-        did = self._beat_if_due(lag_seconds) or did
+        """Write the heartbeat and the snapshot that are due, and have old revisions packed; return whether any was."""
+        did = self._beat_if_due(lag_seconds)
+        did = self._snapshot_if_due() or did
         self._pack_if_due()
         return did
 
@@ -217,8 +219,10 @@ class Session:
             # It reads a thousand objects: not once more for every revision.
             self._pack_at = self._clock.elapsed_seconds() + _PACK_PAUSE_SECONDS
             said = about("pack_failed", error=error)
-            logger.warning("packing did not finish, it will be tried again: %s", error, extra=said)
+            what = f"packing did not finish, it will be tried again: {error}"
+            self._unpacked.say(what, level=logging.WARNING, extra=said)
         else:
+            self._unpacked.over("recovered: packing works again", extra=about("recovered", what="packing"))
             logger.info("%s", report, extra=about("packed"))
 
 

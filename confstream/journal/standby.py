@@ -14,31 +14,51 @@ logger = logging.getLogger("confstream.uplink")
 STALE_INTERVALS = 3
 """How many heartbeats have to be missing before a writer counts as gone."""
 
+LOOK_SECONDS = 30.0
+"""How often to look: one request, so that a writer that leaves is followed soon."""
+
+_SLACK = 1.2
+
 
 class Standby:
-    """Watches the heartbeat of the writer that owns the log."""
+    """Watches for signs of life of the writer that owns the log: its heartbeat, or without one its revisions.
+
+    Only this process's own, steady time decides; what the wall clocks of two
+    machines say of one another may be wrong by days.
+    """
+
+    look_seconds = LOOK_SECONDS
 
     def __init__(self, clock: Clock, *, takeover: bool) -> None:
         self._clock = clock
         self._takeover = takeover
-        self._seen: tuple[Heartbeat | None, float] | None = None
+        self._seen: tuple[Heartbeat | int | None, float] | None = None
 
     def may_go_on(self, reader: LogReader, owner: FencedBy) -> bool:
         """Return whether *owner* released the log, fell silent, or was overruled."""
-        reader.refresh()
+        beat = reader.heartbeat(owner.writer)
+        interval_seconds = beat.interval_seconds if beat else 0.0
+        # Who writes no heartbeats is only known by what it publishes.
+        sign = beat if interval_seconds else reader.refresh().head
         now = self._clock.elapsed_seconds()
-        beat = next((one for one in reader.heartbeats() if one.writer == owner.writer), None)
-        if self._seen is None or self._seen[0] != beat:
-            self._seen = (beat, now)
-        patience = STALE_INTERVALS * ((beat.interval_seconds if beat else 0.0) or HEARTBEAT_SECONDS)
-        # Either clock will do: theirs says how old the sign of life is, ours for how long it has not changed.
-        silent = now - self._seen[1] > patience
-        old = beat is not None and self._clock.now_ns() - beat.time_ns > patience * 1e9
+        if self._seen is None or self._seen[0] != sign:
+            self._seen = (sign, now)
+        silent_seconds = now - self._seen[1]
         released = beat is not None and beat.released
-        if not (self._takeover or silent or old or released):
+        if not (self._takeover or released or silent_seconds > self._patience_seconds(beat)):
             return False
-        why = "as asked" if self._takeover else "it released the log" if released else "its heartbeat is old"
+        why = "as asked" if self._takeover else "it released the log" if released else "it gives no sign of life"
         said = about("takeover", writer=owner.writer, epoch=owner.epoch, why=why)
         logger.warning("taking over from writer %s: %s", owner.writer, why, extra=said)
         self._takeover = False
         return True
+
+    def _patience_seconds(self, beat: Heartbeat | None) -> float:
+        """Return how long the last sign of life has to stay the last one."""
+        if beat is None or not beat.interval_seconds:
+            return STALE_INTERVALS * HEARTBEAT_SECONDS
+        age_seconds = (self._clock.now_ns() - beat.time_ns) / 1e9
+        if age_seconds > STALE_INTERVALS * beat.interval_seconds:
+            # Old, if both clocks are right: one that lives writes the next one within an interval.
+            return _SLACK * beat.interval_seconds
+        return STALE_INTERVALS * beat.interval_seconds

@@ -5,8 +5,6 @@ Whatever the storage does, drafts wait in the ledger and nothing is assumed
 """
 
 import logging
-import random
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +24,8 @@ from confstream.events import about, carrying
 from confstream.journal.draft import FencedBy
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Origin
-from confstream.journal.phase import HEARTBEAT_SECONDS, Phase, UplinkSettings, UplinkState
+from confstream.journal.outage import Outage, Stage
+from confstream.journal.phase import Phase, UplinkSettings, UplinkState
 from confstream.journal.session import Session
 from confstream.journal.sources import Sources
 from confstream.journal.standby import Standby
@@ -39,14 +38,6 @@ from confstream.store import Store
 from confstream.tree import EMPTY
 
 logger = logging.getLogger("confstream.uplink")
-
-_BACKOFF_SECONDS_FIRST = 0.5
-_BACKOFF_SECONDS_MAX = 30.0
-_REPEAT_SECONDS = 300.0
-"""How often one unchanged error is logged."""
-
-_VARIABLE = re.compile(r"[0-9a-f]{8,}|\d+")
-"""What differs from one attempt to the next in what is otherwise the same message."""
 
 _ABORT_SECONDS = 2.0
 _PHASES = {Origin.BEHIND: Phase.BEHIND, Origin.HELD: Phase.HELD}
@@ -78,17 +69,19 @@ class Uplink:
         self._settings = settings
         self._new_id = new_id
         self._meter = meter or Meter()
-        self._random = random.Random()  # noqa: S311 - jitter, no secret
+        self._outage = Outage(logger, clock, settings.fail_after_seconds)
+        self._stage = Stage.CONNECT
         self._standby = Standby(clock, takeover=settings.takeover)
         self._state = UplinkState()
         self._changed = threading.Condition()
         self._waited_for: list[set[bytes]] = []
         self._given_up = False
         self._wake = threading.Event()
+        self._hurry = threading.Event()
         self._stop = threading.Event()
         self._session: Session | None = None
-        self._failing_since: float | None = None
-        self._said: tuple[str, float] = ("", 0.0)
+        self._waiting: Store | None = None
+        self._oldest: tuple[bytes, float] | None = None
         self.on_end: Callable[[], None] = lambda: None
         """Called from the thread when it ends."""
         self._thread = threading.Thread(target=carrying(self._run_to_the_end), name="confstream-uplink", daemon=True)
@@ -101,8 +94,16 @@ class Uplink:
     @property
     def lag_seconds(self) -> float:
         """Return the age of the oldest change that the replica does not hold; 0 if it holds all."""
-        pending = self._ledger.pending
-        return max(0.0, (self._clock.now_ns() - pending[0].time_ns) / 1e9) if pending else 0.0
+        oldest, now = next(iter(self._ledger.pending), None), self._clock.elapsed_seconds()
+        if oldest is None:
+            self._oldest = None
+            return 0.0
+        seen = self._oldest
+        if seen is None or seen[0] != oldest.write_id:
+            # The wall clock may jump: it is asked once, as soon as there is something to be late with.
+            age_seconds = max(0.0, (self._clock.now_ns() - oldest.time_ns) / 1e9)
+            self._oldest = seen = (oldest.write_id, now - age_seconds)
+        return now - seen[1]
 
     @property
     def is_alive(self) -> bool:
@@ -119,7 +120,8 @@ class Uplink:
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that there is something to publish."""
+        """Say that there is something to publish; an attempt that failed is not repeated any sooner for it."""
+        _ = self.lag_seconds
         self._wake.set()
 
     def coalesce(self, keep_newest: int) -> int:
@@ -128,7 +130,10 @@ class Uplink:
             before = self._pending_ids()
             session = self._session
             fewer = session.coalesce(keep_newest) if session is not None else self._ledger.coalesce(keep_newest)
-            after = self._pending_ids()
+            after, oldest = self._pending_ids(), next(iter(self._ledger.pending), None)
+            if self._oldest is not None and oldest is not None:
+                # What the oldest was merged into is as late as that was.
+                self._oldest = (oldest.write_id, self._oldest[1])
             # Who waits for a draft that was merged waits for what it was merged into (P4).
             for wanted in self._waited_for:
                 if wanted & (before - after):
@@ -157,6 +162,7 @@ class Uplink:
                 return state.connected and wanted.isdisjoint(self._pending_ids() - held)
 
             self._wake.set()
+            self._hurry.set()
             self._waited_for.append(wanted)
             try:
                 finished = self._changed.wait_for(lambda: self._given_up or done(), timeout_seconds) and done()
@@ -197,6 +203,7 @@ class Uplink:
 
     def _end(self, timeout_seconds: float) -> None:
         self._stop.set()
+        self._hurry.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
@@ -211,6 +218,8 @@ class Uplink:
 
     def _release(self) -> None:
         session, phase = self._session, self._state.phase
+        if self._waiting is not None and not self._thread.is_alive():
+            self._waiting.close()
         if session is None or self._thread.is_alive():
             return
         try:
@@ -241,108 +250,122 @@ class Uplink:
             self.on_end()
 
     def _run(self) -> None:
-        backoff_seconds = _BACKOFF_SECONDS_FIRST
-        while not self._stop.is_set():
+        while True:
+            # Cleared before looking whether to stop: what is set in between is not lost.
             self._wake.clear()
+            self._hurry.clear()
+            if self._stop.is_set():
+                return
             try:
-                idle_seconds = self._step()
+                idle_seconds = self._turn()
             except FencedError as error:
                 self._fenced(error)
                 return
             except ConfstreamError as error:
                 self._failed(error)
-                if isinstance(error, NoExclusiveCreateError | UsageError):
-                    self._set(phase=Phase.STOPPED)
+                if self._state.phase is Phase.STOPPED:
                     return
-                self._clock.wait(self._stop, backoff_seconds * self._random.uniform(0.7, 1.3))
-                backoff_seconds = min(backoff_seconds * 2, _BACKOFF_SECONDS_MAX)
+                self._outage.pause(self._stop, self._hurry)
                 continue
-            backoff_seconds = _BACKOFF_SECONDS_FIRST
+            self._outage.finished()
             # Standing by, only the time to look again counts, however much is captured meanwhile.
             self._clock.wait(self._stop if self._state.phase is Phase.STANDBY else self._wake, idle_seconds)
 
-    def _step(self) -> float:
+    def _turn(self) -> float:
         """Do what there is to do; return for how many seconds there will be nothing."""
+        self._stage = Stage.CONNECT
         if self._session is None:
             self._session = self._connect()
         if self._session is None:
-            return self._settings.heartbeat_seconds or HEARTBEAT_SECONDS
+            return self._standby.look_seconds
+        self._stage = Stage.PUBLISH
         self._session.publish(self._published)
         # What is held back is nothing to wait for.
         self._set()
-        if self._session.upkeep(self.lag_seconds):
-            self._answered()
+        self._stage = Stage.UPKEEP
+        self._took(Stage.UPKEEP, asked=self._session.upkeep(self.lag_seconds))
         return self._session.idle_seconds
 
     def _connect(self) -> Session | None:
         """Return a session; None while another writer owns the log."""
-        ledger, settings, store = self._ledger, self._settings, self._open_store()
-        session = None
+        ledger, fenced, store = self._ledger, self._ledger.fenced, self._waiting or self._open_store()
+        is_known, self._waiting, session = store is self._waiting, None, None
         try:
-            descriptor = find_or_create(
-                store,
-                self._clock,
-                version=settings.version,
-                new_id=lambda: self._new_id(16).hex(),
-                proven=ledger.notes.get("proven") == store.url,
-                unsafe_single_writer=settings.unsafe_single_writer,
-            )
-            if ledger.stream not in {None, descriptor.stream}:
-                said = about("journal_moved")
-                logger.warning(
-                    "the journal belonged to another replica; its tree now follows %s", store.url, extra=said
-                )
-                ledger.rebase(Position(), EMPTY)
-            ledger.attach(descriptor.stream)
-            ledger.note("proven", store.url)
-            reader = LogReader(store)
-            if ledger.fenced is not None and not self._standby.may_go_on(reader, ledger.fenced):
-                self._stand_by(ledger.fenced)
+            if not is_known:
+                self._attach(store)
+            if fenced is not None and not self._standby.may_go_on(LogReader(store), fenced):
+                self._stand_by(fenced)
+                # Kept open: to look again is one request then.
+                self._waiting = store
                 return None
-            if ledger.fenced is not None:
+            if fenced is not None:
                 ledger.fence(None)
             session = Session(
                 store,
-                reader,
+                LogReader(store),
                 ledger,
                 self._sources,
                 clock=self._clock,
-                settings=settings,
+                settings=self._settings,
                 stop=self._stop,
                 new_id=self._new_id,
                 meter=self._meter,
             )
         finally:
-            if session is None:
+            if session is None and self._waiting is None:
                 store.close()
         head = session.publisher.head.position
         phase = _PHASES.get(session.origin.relation, Phase.PUBLISHING)
         self._session = session
+        if isinstance(self._state.error, FencedError):
+            self._set(error=None, failing_ns=0)
         self._set(phase=phase, epoch=session.publisher.epoch, position=head, detail=session.origin.note)
-        self._answered()
+        self._took(Stage.CONNECT)
         return session
+
+    def _attach(self, store: Store) -> None:
+        """See that *store* holds this journal's replica, or create it there."""
+        ledger, settings = self._ledger, self._settings
+        descriptor = find_or_create(
+            store,
+            self._clock,
+            version=settings.version,
+            new_id=lambda: self._new_id(16).hex(),
+            proven=ledger.notes.get("proven") == store.url,
+            unsafe_single_writer=settings.unsafe_single_writer,
+        )
+        if ledger.stream not in {None, descriptor.stream}:
+            said = about("journal_moved")
+            logger.warning("the journal belonged to another replica; its tree now follows %s", store.url, extra=said)
+            ledger.rebase(Position(), EMPTY)
+        ledger.attach(descriptor.stream)
+        ledger.note("proven", store.url)
 
     def _published(self, published: Published) -> None:
         assert self._session is not None  # noqa: S101 - only a session publishes
         epoch = self._session.publisher.epoch
         self._set(phase=Phase.PUBLISHING, epoch=epoch, position=published.position, detail="")
-        self._answered()
+        self._took(Stage.PUBLISH)
 
     def _stand_by(self, owner: FencedBy) -> None:
         said = f"writer {owner.writer} owns the log (epoch {owner.epoch}); standing by until it is gone, or --takeover"
         if self._state.phase is not Phase.STANDBY:
             logger.error("%s", said, extra=about("standby", writer=owner.writer, epoch=owner.epoch))
-        now_ns = self._state.failing_ns or self._clock.now_ns()
-        self._set(phase=Phase.STANDBY, error=FencedError(said), failing_ns=now_ns, connected=True)
+        self._outage.took(Stage.CONNECT, len(self._ledger.pending))
+        now_ns = self._clock.now_ns()
+        failing_ns = self._state.failing_ns or now_ns
+        self._set(
+            phase=Phase.STANDBY, error=FencedError(said), failing_ns=failing_ns, connected=True, confirmed_ns=now_ns
+        )
 
     def _fenced(self, error: FencedError) -> None:
         """Remember who fenced this writer, and keep its drafts as a fork (P5)."""
         session, said = self._session, str(error)
         if session is not None and session.publisher.fenced_by is not None:
             other = session.publisher.fenced_by.revision
-            self._ledger.fence(FencedBy(other.writer, other.epoch))
             left = len(self._ledger.pending)
             try:
+                self._ledger.fence(FencedBy(other.writer, other.epoch))
                 fork = session.fork()
             except ConfstreamError as failure:
                 said += f"; {left} revision(s) of this writer stay in the journal, for the fork failed: {failure}"
@@ -351,31 +374,24 @@ class Uplink:
         logger.error("fenced: %s", said, extra=about("fenced", error=error))
         self._set(phase=Phase.FENCED, error=FencedError(said), failing_ns=self._clock.now_ns())
 
-    def _answered(self) -> None:
-        if self._failing_since is not None:
-            seconds, left = self._clock.elapsed_seconds() - self._failing_since, len(self._ledger.pending)
-            said = about("recovered", what="replica", duration_s=seconds, pending=left)
-            logger.info("recovered: the replica answers again after %.0f s, %d to publish", seconds, left, extra=said)
-            self._failing_since = None
-            self._said = ("", 0.0)
-        self._set(connected=True, error=None, failing_ns=0, confirmed_ns=self._clock.now_ns())
+    def _took(self, stage: Stage, *, asked: bool = True) -> None:
+        """Note that the replica answered what *stage* asked, if it *asked* anything."""
+        changes: dict[str, Any] = {"confirmed_ns": self._clock.now_ns()} if asked else {}
+        if self._outage.took(stage, len(self._ledger.pending)):
+            changes |= {"error": None, "failing_ns": 0}
+        self._set(connected=True, **changes)
 
     def _failed(self, error: ConfstreamError) -> None:
-        now = self._clock.elapsed_seconds()
-        if self._failing_since is None:
-            self._failing_since = now
-        text, said_at = self._said
-        kind = f"{type(error).__name__} {_VARIABLE.sub('', str(error))}"
-        if kind != text or now - said_at >= _REPEAT_SECONDS:
-            passing = type(error) is UnavailableError
-            left, why = len(self._ledger.pending), error
-            said = about("replica_unreachable" if passing else "replica_refused", pending=left, error=error)
-            level = logging.WARNING if passing else logging.ERROR
-            logger.log(level, "the replica does not take revisions, %d wait in the journal: %s", left, why, extra=said)
-            self._said = (kind, now)
+        pending = len(self._ledger.pending)
+        self._outage.failed(error, self._stage, pending)
         session = self._session
         if isinstance(error, AccessDeniedError | IntegrityError) and session and session.publisher.in_doubt is None:
             # Other credentials need another connection, and another history another look.
             session.close()
             self._session = None
-        self._set(error=error, failing_ns=self._state.failing_ns or self._clock.now_ns())
+        phase, failing_ns = self._state.phase, self._state.failing_ns or self._clock.now_ns()
+        if self._outage.is_exhausted:
+            phase, error = Phase.STOPPED, self._outage.give_up(error, pending)
+        elif isinstance(error, NoExclusiveCreateError | UsageError):
+            phase = Phase.STOPPED
+        self._set(phase=phase, error=error, failing_ns=failing_ns)

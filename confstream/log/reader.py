@@ -173,8 +173,20 @@ class LogReader:
 
     def heartbeats(self) -> list[Heartbeat]:
         """Return the last sign of life of every writer, newest first."""
-        found = self._parallel(self._heartbeat, self.listing.heartbeats)
+        found = self._parallel(self.heartbeat, self.listing.heartbeats)
         return sorted((beat for beat in found if beat), key=lambda beat: beat.time_ns, reverse=True)
+
+    def heartbeat(self, writer: str) -> Heartbeat | None:
+        """Return the last sign of life of *writer*, by one request; None if there is none, or none to be read."""
+        key = layout.heartbeat_key(writer)
+        try:
+            return decode_heartbeat(self.store.get(key), key)
+        except ObjectMissingError:
+            return None
+        except IntegrityError as error:
+            # It must keep nobody from reading or writing the log, which does not depend on it; verify names it.
+            logger.warning("a heartbeat is left out: %s", error, extra=about("heartbeat_unreadable", error=error))
+            return None
 
     def fork(self, fork: Fork) -> list[RevisionObject]:
         """Return the revisions of *fork*, in order."""
@@ -287,17 +299,6 @@ class LogReader:
     def _relist(self) -> Listing:
         self._listing = layout.parse(self.store.list())
         return self._listing
-
-    def _heartbeat(self, writer: str) -> Heartbeat | None:
-        key = layout.heartbeat_key(writer)
-        try:
-            return decode_heartbeat(self.store.get(key), key)
-        except ObjectMissingError:
-            return None
-        except IntegrityError as error:
-            # It must keep nobody from reading or writing the log, which does not depend on it; verify names it.
-            logger.warning("a heartbeat is left out: %s", error, extra=about("heartbeat_unreadable", error=error))
-            return None
 
     def _stable(self, number: int, read: Callable[[Listing], _T]) -> _T:
         """Return what *read* makes of the listing, for revision *number*.

@@ -15,6 +15,8 @@ from confstream.errors import (
     UnavailableError,
 )
 from confstream.journal import journal as journal_module
+from confstream.journal.journal import Journal
+from confstream.journal.outage import PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX
 from confstream.journal.phase import Phase, UplinkSettings
 from confstream.testing import ManualClock, delay_put, fail_on
 from tests.journals import FOREVER, PATIENCE_SECONDS, Open, Replica, eventually, files_of, outage, sleeping
@@ -124,6 +126,107 @@ def test_p7_denied_access_is_told_at_once_and_mended_without_a_restart(
 
         replica.plan.clear()
         eventually(lambda: replica.head == 2, "the publication")
+
+
+def test_p7_a_denied_write_stays_an_error_though_reading_goes_on(
+    root: Path, replica: Replica, start: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "confstream")
+    with start(root, clock=QuickClock(), heartbeat_seconds=300) as journal:
+        journal.write("a", "1")
+        journal.sync(PATIENCE_SECONDS)
+        denied = [fail_on(call, times=FOREVER, error=AccessDeniedError) for call in ("put", "replace")]
+        replica.plan += denied
+        journal.write("a", "2")
+        errors = set()
+        eventually(lambda: bool(journal.status().error), "the error")
+        while denied[0].hits < 10:
+            errors.add(bool(journal.status().error))
+        assert errors == {True}, "it connects again each time, and that is no recovery"
+        assert caplog.text.count("does not take revisions") == 1
+        assert "recovered" not in caplog.text
+        replica.plan.clear()
+        eventually(lambda: journal.status().error == "", "the recovery")
+
+    assert caplog.text.count("recovered: the replica answers again") == 1
+
+
+def test_p11_edits_during_an_outage_ask_the_replica_no_more_often(root: Path, replica: Replica, start: Open) -> None:
+    clock = ManualClock(auto=False)
+    journal = start(root, clock=clock)
+    journal.sync(PATIENCE_SECONDS)
+    replica.plan += outage()
+    journal.write("a", "0")
+    _wait_for_a_long_pause(clock, replica)
+    replica.metered.reset()
+
+    for number in range(100):
+        journal.write("a", str(number))
+    clock.advance(PAUSE_SECONDS_MAX * 0.5)
+
+    assert replica.metered.calls == {}
+    replica.plan.clear()
+    clock.advance(PAUSE_SECONDS_MAX * 0.5)
+    eventually(lambda: journal.status().pending == 0, "all of them")
+    journal.close()
+    assert replica.head == 100
+
+
+def test_p7_whoever_waits_has_the_next_attempt_made_soon(root: Path, replica: Replica, start: Open) -> None:
+    clock = ManualClock(auto=False)
+    journal = start(root, clock=clock)
+    journal.sync(PATIENCE_SECONDS)
+    replica.plan += outage()
+    journal.write("a", "0")
+    _wait_for_a_long_pause(clock, replica)
+    replica.plan.clear()
+    clock.advance(PAUSE_SECONDS_FIRST)
+
+    journal.sync(PATIENCE_SECONDS)
+
+    journal.close()
+    assert replica.files() == {"a": b"0"}
+
+
+@pytest.mark.parametrize("jump_seconds", [86_400, -3600])
+def test_p7_the_lag_is_time_that_passed_whatever_the_clock_on_the_wall_says(
+    root: Path, replica: Replica, start: Open, jump_seconds: float
+) -> None:
+    clock = ManualClock(auto=False)
+    journal = start(root, clock=clock)
+    journal.sync(PATIENCE_SECONDS)
+    replica.plan += outage()
+    journal.write("a", "0")
+    clock.advance(10)
+    clock.jump(jump_seconds)
+    journal.write("a", "1")
+    clock.advance(10)
+
+    assert journal.status().lag_seconds == 20
+    journal.abort()
+
+
+def test_p7_patience_that_was_bounded_ends_with_the_last_error(root: Path, replica: Replica, start: Open) -> None:
+    clock = ManualClock(auto=False)
+    settings = UplinkSettings(heartbeat_seconds=0, fail_after_seconds=600)
+    journal = start(root, clock=clock, settings=settings)
+    journal.write("a", "0")
+    journal.sync(PATIENCE_SECONDS)
+    eventually(sleeping(clock), "the uplink to rest")
+    clock.advance(10_000)
+    assert not journal.failure, "nothing was due"
+
+    replica.plan += outage()
+    journal.write("a", "1")
+    eventually(lambda: bool(journal.status().error), "the error")
+    began = clock.elapsed_seconds()
+    eventually(lambda: _ended(journal, clock), "the end")
+
+    assert 590 < clock.elapsed_seconds() - began < 620
+    assert isinstance(journal.failure, UnavailableError)
+    assert "took nothing for 600 s (--fail-after): injected" in str(journal.failure)
+    assert "1 revision(s) are not on the replica, they are safe in the journal" in str(journal.failure)
+    journal.abort()
 
 
 def test_p7_a_backend_that_overwrites_ends_publishing_with_the_reason(
@@ -316,3 +419,23 @@ def test_p4_what_is_under_way_is_never_merged_and_a_sync_waits_for_what_it_was_m
 
     assert replica.files(1) == {"a": b"first"}
     assert replica.files() == {"a": b"59"}
+
+
+def _wait_for_a_long_pause(clock: ManualClock, replica: Replica) -> None:
+    """Let time pass until the uplink has failed so often that it waits as long as it ever does."""
+
+    def reached() -> bool:
+        if replica.plan[0].hits > 6 and clock.sleepers and clock.waits[-1] > PAUSE_SECONDS_MAX / 2:
+            return True
+        clock.advance(0.5)
+        return False
+
+    eventually(reached, "a long pause")
+
+
+def _ended(journal: Journal, clock: ManualClock) -> bool:
+    if journal.failure is not None:
+        return True
+    if clock.sleepers:
+        clock.advance(3)
+    return False
