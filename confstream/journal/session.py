@@ -6,7 +6,7 @@ in the ledger still (P4).
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from confstream import guards
@@ -15,6 +15,7 @@ from confstream.compactor import compact, needed, snapshot_at
 from confstream.complaint import Complaint
 from confstream.errors import ConfstreamError
 from confstream.events import about, carrying
+from confstream.journal import fork as forks
 from confstream.journal.draft import Draft
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Comparison, Origin, compare
@@ -27,7 +28,7 @@ from confstream.log.reader import LogReader
 from confstream.meter import Meter
 from confstream.revision import WRITE_ID_SIZE, Authorship, Status, Verdict
 from confstream.store import Store
-from confstream.tree import Entry, apply
+from confstream.tree import apply
 
 logger = logging.getLogger("confstream.uplink")
 
@@ -85,7 +86,7 @@ class Session:
                 # From here until it is confirmed its outcome may be unknown: it must stay what it is (I5).
                 draft = pending[0]
                 self._publishing = draft.write_id
-            intent = _intent(draft, self._ledger.settled)
+            intent = forks.intent_of(draft, self._ledger.settled)
             if self._is_first:
                 intent = replace(intent, verdict=self._judged(intent))
             published = self.publisher.publish(intent, self._sources.find, self._sources.at_hand)
@@ -102,20 +103,8 @@ class Session:
             return self._ledger.coalesce(keep_newest, {self._publishing} if self._publishing else ())
 
     def fork(self) -> Fork | None:
-        """Keep every draft as a fork, because another writer owns the log (P5); None if nothing would be in it."""
-        publisher, drafts, intents = self.publisher, self._ledger.pending, []
-        settled = self._ledger.settled
-        for draft in drafts:
-            intents.append(_intent(draft, settled))
-            settled = intents[-1].tree
-        other = publisher.fenced_by
-        if not intents or (other is not None and other.revision.tree_hash == intents[-1].tree.digest):
-            return None
-        fork = Fork(publisher.writer.id, publisher.epoch)
-        publisher.publish_fork(fork, publisher.head, intents, self._sources.find, self._sources.at_hand)
-        for draft in drafts:
-            self._ledger.forked(draft.write_id)
-        return fork
+        """Remember who fenced this writer, and keep every draft as a fork (P5); None if nothing would be in it."""
+        return forks.keep(self._ledger, self.publisher, self._sources)
 
     def upkeep(self, lag_seconds: float) -> bool:
         """Write the heartbeat and the snapshot that are due, and have old revisions packed; return whether any was."""
@@ -159,6 +148,7 @@ class Session:
 
     def _begin(self, reader: LogReader) -> Comparison:
         head = self.publisher.head
+        forks.forget(self._ledger)
         origin = compare(self._ledger, reader, head, guards=self._settings.guards)
         for write_id, position in origin.confirmed:
             self._ledger.confirmed(write_id, position)
@@ -224,10 +214,6 @@ class Session:
         else:
             self._unpacked.over("recovered: packing works again", extra=about("recovered", what="packing"))
             logger.info("%s", report, extra=about("packed"))
-
-
-def _intent(draft: Draft, settled: Mapping[bytes, Entry]) -> Intent:
-    return Intent(draft.write_id, draft.time_ns, apply(settled, draft.changes), draft.authorship, draft.verdict)
 
 
 def _say_published(published: Published, draft: Draft) -> None:

@@ -22,6 +22,7 @@ from confstream.errors import (
 )
 from confstream.events import about, carrying
 from confstream.journal.draft import FencedBy
+from confstream.journal.fork import complete
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Origin
 from confstream.journal.outage import Outage, Stage
@@ -293,8 +294,10 @@ class Uplink:
         try:
             if not is_known:
                 self._attach(store)
-            if fenced is not None and not self._standby.may_go_on(LogReader(store), fenced):
+            reader = LogReader(store)
+            if fenced is not None and not self._standby.may_go_on(reader, fenced):
                 self._stand_by(fenced)
+                complete(ledger, reader, self._sources, clock=self._clock, settings=self._settings, stop=self._stop)
                 # Kept open: to look again is one request then.
                 self._waiting = store
                 return None
@@ -362,10 +365,8 @@ class Uplink:
         """Remember who fenced this writer, and keep its drafts as a fork (P5)."""
         session, said = self._session, str(error)
         if session is not None and session.publisher.fenced_by is not None:
-            other = session.publisher.fenced_by.revision
             left = len(self._ledger.pending)
             try:
-                self._ledger.fence(FencedBy(other.writer, other.epoch))
                 fork = session.fork()
             except ConfstreamError as failure:
                 said += f"; {left} revision(s) of this writer stay in the journal, for the fork failed: {failure}"

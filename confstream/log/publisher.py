@@ -103,8 +103,12 @@ class Publisher:
         head = self.reader.listing.head
         if head == self.head.position.number:
             return
-        found = self.reader.checkout(head, index_only=True)
-        self.head = Head(found.position, found.tree, found.verdict, found.blobs)
+        self.head = self.head_at(head)
+
+    def head_at(self, number: int) -> Head:
+        """Return what the end of the log was when it was revision *number*."""
+        found = self.reader.checkout(number, index_only=True)
+        return Head(found.position, found.tree, found.verdict, found.blobs)
 
     def publish(
         self,

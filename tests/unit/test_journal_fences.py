@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from confstream.errors import (
-    FencedError,
-)
+from confstream.errors import FencedError
 from confstream.journal.phase import Phase
+from confstream.layout import log_key
 from confstream.testing import ManualClock, fail_on
+from confstream.verifier import verify
 from tests.journals import PATIENCE_SECONDS, Open, Replica, eventually, outage, sleeping
 
 
@@ -42,26 +42,53 @@ def test_p5_a_fenced_writer_keeps_everything_as_a_fork_and_says_so(
     assert "fenced" in caplog.text
 
 
-def test_p5_a_fork_that_failed_in_the_middle_is_completed_by_the_next_start(
+def test_p5_a_fork_that_failed_in_the_middle_is_left_alone_by_a_takeover_that_publishes_the_rest(
     root: Path, replica: Replica, start: Open
 ) -> None:
-    journal = start(root)
-    journal.write("a", "1")
-    journal.sync(PATIENCE_SECONDS)
-    replica.plan += outage()
-    for text in ("2", "3", "4"):
-        journal.write("a", text)
-    replica.edit({"a": b"theirs"})
-    replica.plan[:] = [fail_on("put", prefix="fork/", skip=1, times=1)]
-    with pytest.raises(FencedError, match="stay in the journal"):
-        journal.sync(PATIENCE_SECONDS)
-    journal.abort()
+    _interrupt_a_fork(root, replica, start, kept=1)
     assert [entry.number for entry in replica.history().forks()] == [2]
 
     with start(root, takeover=True) as journal:
         journal.sync(PATIENCE_SECONDS)
 
     assert replica.files() == {"a": b"4"}
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+@pytest.mark.parametrize("after_apply", [False, True])
+def test_p5_a_fork_that_failed_in_the_middle_is_completed_while_standing_by(
+    root: Path, replica: Replica, start: Open, kept: int, after_apply: bool
+) -> None:
+    _interrupt_a_fork(root, replica, start, kept, after_apply=after_apply)
+    assert len(replica.history().forks()) == kept + after_apply
+
+    journal = start(root)
+    eventually(lambda: journal.status().pending == 0, "the fork to be completed")
+    journal.write("a", "5")
+    assert journal.status().phase is Phase.STANDBY
+    journal.abort()
+    journal = start(root)
+    eventually(lambda: journal.status().phase is Phase.STANDBY, "standing by again")
+    assert journal.status().pending == 1
+    journal.abort()
+
+    forks = replica.history().forks()
+    assert [entry.number for entry in forks] == [2, 3, 4]
+    assert {entry.fork for entry in forks} == {forks[0].fork}
+    assert replica.files() == {"a": b"theirs"}
+    assert verify(replica.memory).ok
+
+
+def test_p5_a_fork_that_cannot_be_completed_any_more_leaves_its_revisions_in_the_journal(
+    root: Path, replica: Replica, start: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    _interrupt_a_fork(root, replica, start, kept=0)
+    replica.memory.delete([log_key(1)])
+
+    journal = start(root)
+    eventually(lambda: "cannot be completed" in caplog.text, "the line about it")
+    assert journal.status().pending == 3
+    journal.abort()
 
 
 def test_p5_a_fenced_writer_stands_by_after_a_restart_and_captures_all_the_same(
@@ -179,6 +206,22 @@ def test_p5_a_takeover_is_asked_for_and_fences_the_other(root: Path, replica: Re
     with pytest.raises(FencedError):
         scribe.write({"a": b"theirs again"})
     assert replica.files() == {"a": b"mine"}
+
+
+def _interrupt_a_fork(root: Path, replica: Replica, start: Open, kept: int, *, after_apply: bool = False) -> None:
+    """Let a journal be fenced with three drafts, and fail to keep them all as a fork."""
+    journal = start(root)
+    journal.write("a", "1")
+    journal.sync(PATIENCE_SECONDS)
+    replica.plan += outage()
+    for text in ("2", "3", "4"):
+        journal.write("a", text)
+    replica.edit({"a": b"theirs"})
+    replica.plan[:] = [fail_on("put", prefix="fork/", skip=kept, after_apply=after_apply)]
+    with pytest.raises(FencedError):
+        journal.sync(PATIENCE_SECONDS)
+    journal.abort()
+    replica.plan.clear()
 
 
 def _fence(root: Path, replica: Replica, start: Open) -> Any:
