@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from confstream.log.publisher import Publisher, Writer
     from confstream.masking import mask_line
     from confstream.moments import check_tag, format_local, format_utc, parse_duration
+    from confstream.observe.observer import observing
     from confstream.presence import is_missing
     from confstream.replicator import ReplicateOptions, ReplicateReport, Replicator
     from confstream.restorer import RestoreOptions, RestoreReport, read_one, restore
@@ -61,6 +62,7 @@ _HOMES = {
     "confstream.masking": "mask_line",
     "confstream.moments": "check_tag format_local format_utc parse_duration",
     "confstream.presence": "is_missing",
+    "confstream.observe.observer": "observing",
     "confstream.replicator": "ReplicateOptions ReplicateReport Replicator",
     "confstream.restorer": "RestoreOptions RestoreReport read_one restore",
     "confstream.revision": "Authorship Heartbeat Status Verdict",
@@ -123,6 +125,7 @@ __all__ = [
     "is_missing",
     "mask_line",
     "mask_url",
+    "observing",
     "open_store",
     "parse_duration",
     "parse_storage_options",

@@ -24,6 +24,7 @@ Event = Literal[
     "held",
     "journal_behind",
     "journal_moved",
+    "listening",
     "note_unreadable",
     "pack_differs",
     "pack_failed",

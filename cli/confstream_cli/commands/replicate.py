@@ -43,6 +43,9 @@ _UnsafeSingleWriter = Annotated[
     bool, options.option("--unsafe-single-writer", "Accept storage that cannot keep two writers apart.")
 ]
 _ShutdownTimeout = Annotated[str, options.option("--shutdown-timeout", "Time to publish at the end.", "TIME")]
+_Listen = Annotated[
+    str, options.option("--listen", "Answer /healthz, /livez, /readyz, /startz, /metrics; :9099, say.", "HOST:PORT")
+]
 _LogFormat = Annotated[str, options.option("--log-format", "text or json, on stderr.", "FORMAT")]
 
 
@@ -67,6 +70,7 @@ class Given:
     timeout: options.Timeout = options.TIMEOUT
     storage_option: options.StorageOption = None
     log_format: _LogFormat = "text"
+    listen: _Listen = ""
 
     def options(self) -> confstream.ReplicateOptions:
         """Return what the library is asked for."""
@@ -116,7 +120,8 @@ def protect(tree: str, replica: str, given: Given) -> int:
         on_ready=lambda: service.ready(f"protecting {tree}"),
         on_end=lambda: service.stopping("publishing what is left"),
     )
-    return _run(replicator)
+    with confstream.observing([replicator], listen="" if given.once else given.listen):
+        return _run(replicator)
 
 
 def _run(replicator: confstream.Replicator) -> int:
