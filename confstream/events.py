@@ -42,6 +42,7 @@ Event = Literal[
     "started",
     "stopped",
     "takeover",
+    "unreadable",
     "unrecorded",
     "unsafe",
     "unwatched",

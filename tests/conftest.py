@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,6 +89,14 @@ def moto_proxy(moto_server: S3Server) -> Iterator[CuttingProxy]:
     """Give a proxy in front of moto that counts requests and can be told to fail."""
     with CuttingProxy("127.0.0.1", moto_server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def open_base() -> Iterator[Path]:
+    """Give a directory that everybody can reach."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture

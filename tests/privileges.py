@@ -1,10 +1,13 @@
-"""To be refused what a mode forbids, also as root: capabilities put down for a while, by this thread."""
+"""To be refused what a mode forbids, also as root: capabilities put down for a while, or a process of another user."""
 
 import contextlib
 import ctypes
 import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +45,26 @@ def modes_count() -> Iterator[None]:
     finally:
         sets[0].effective = before
         libc.capset(ctypes.byref(header), sets)
+
+
+def contained(uid: int, gid: int | None = None, *, writable: Sequence[Path] | None = None) -> list[str]:
+    """Return what to put before a command for it to run as *uid*, without a home, as in a container.
+
+    With *writable*, nothing else can be written. Skip the test where that cannot be had.
+    """
+    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("mount") is None:
+        pytest.skip("only root can be several users")
+    if subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=False).returncode:
+        pytest.skip("nothing may be mounted here")
+    needed = {Path(__file__).resolve().parent.parent, Path(sys.prefix), Path(sys.base_prefix).resolve()}
+    return [
+        "unshare",
+        "-m",
+        sys.executable,
+        str(Path(__file__).parent / "end_to_end" / "programs" / "container.py"),
+        str(uid),
+        str(uid if gid is None else gid),
+        "no" if writable is None else "yes",
+        ":".join(map(str, sorted(needed))),
+        ":".join(map(str, writable or ())),
+    ]

@@ -158,9 +158,11 @@ class Process:
             self._arrived.notify_all()
 
 
-def confstream(*arguments: str | Path, environment: Mapping[str, str] | None = None, **options: Any) -> Process:
-    """Start the command line with *arguments*; use it in a ``with``."""
-    return Process([*CONFSTREAM, *arguments], environment=environment, **options)
+def confstream(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, within: Sequence[str] = (), **options: Any
+) -> Process:
+    """Start the command line with *arguments*, *within* another command if one is given; use it in a ``with``."""
+    return Process([*within, *CONFSTREAM, *arguments], environment=environment, **options)
 
 
 def run_confstream(

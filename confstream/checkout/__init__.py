@@ -7,7 +7,7 @@ staged and verified on the same file system (``stage``), then the switch
 
 from confstream.checkout.finish import Finished, finish
 from confstream.checkout.marker import Marker, unfinished
-from confstream.checkout.plan import Action, Owner, Verb, plan_checkout
+from confstream.checkout.plan import Action, Owner, Verb, plan_checkout, shown
 from confstream.checkout.stage import stage
 from confstream.checkout.state import discard_staging, exclusive, prepare_state_dir, state_owner
 
@@ -22,6 +22,7 @@ __all__ = [
     "finish",
     "plan_checkout",
     "prepare_state_dir",
+    "shown",
     "stage",
     "state_owner",
     "unfinished",

@@ -193,9 +193,7 @@ class Capture:
 
     def wrote(self, change: Change) -> None:
         """Remember that this process made *change*, unless something else is there by now."""
-        found, entry = None, change.entry
-        with contextlib.suppress(OSError, scan.RootGoneError):
-            found = scan.stamp(self._root, change.path)
+        found, entry = self._seen(change.path), change.entry
         if found is not None and entry is not None and _is_as_written(found, entry):
             self._stamps[change.path] = remembered(found, _CLOCK.now_ns())
         else:
@@ -223,10 +221,17 @@ class Capture:
         """Return what the disk says about *path* now."""
         return scan.stamp(self._root, path)
 
-    def _is_directory(self, path: bytes) -> bool:
-        found = None
+    def is_there(self, path: bytes) -> bool:
+        """Return whether anything that a tree can hold is at *path*."""
+        return self._seen(path) is not None
+
+    def _seen(self, path: bytes) -> Stamp | None:
         with contextlib.suppress(OSError, scan.RootGoneError):
-            found = scan.stamp(self._root, path)
+            return scan.stamp(self._root, path)
+        return None
+
+    def _is_directory(self, path: bytes) -> bool:
+        found = self._seen(path)
         return found is not None and found.kind is Kind.DIRECTORY
 
     def _stamp(self, path: bytes, finding: Finding) -> Stamp | None:

@@ -24,6 +24,7 @@ from confstream.journal.draft import Draft
 from confstream.journal.judging import Judge
 from confstream.journal.ledger import Ledger
 from confstream.journal.left_out import LeftOut
+from confstream.journal.unprotected import Unprotected
 from confstream.journal.views import Captured
 from confstream.journal.writes import Batch, Placer, check_authorship, plan_changes, redo, stamp_numbers, sweep
 from confstream.log.spool import Spool
@@ -67,6 +68,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._in_flight: Counter[bytes] = Counter()
         self._order = 0
+        self._unprotected = Unprotected()
         self.held = ""
         self.verdict = OK
         self.changed_ns = 0
@@ -120,8 +122,13 @@ class Recorder:
     def differing(self) -> dict[bytes, Stamp | None]:
         """Return which paths are other than captured, with their stamps (None: gone); reads no file."""
         with self.quiet():
-            self._hold(self._capture.check_device())
-            differing = {} if self.held else self._capture.differing(self._ledger.current)
+            if why := self._capture.check_device():
+                self._hold(why)
+                return {}
+            differing = self._capture.differing(self._ledger.current)
+            if self.held and None not in differing.values():
+                # Nothing is missing any more; else only a capture can say whether it may be believed.
+                self._hold("")
             self._note_left_out()
             return differing
 
@@ -265,6 +272,7 @@ class Recorder:
             excluded=seen.excluded,
             unstable=unstable,
         )
+        self._unprotected.note(seen.unreadable, seen.too_large, seen.is_there)
 
     def _count(self, draft: Draft) -> None:
         self.verdict, self.changed_ns = draft.verdict, draft.time_ns

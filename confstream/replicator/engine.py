@@ -7,8 +7,6 @@ replica (P7).
 
 import contextlib
 import logging
-import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -21,9 +19,10 @@ from confstream.events import about, in_stream
 from confstream.journal.journal import Journal
 from confstream.journal.vitals import Vitals
 from confstream.meter import Meter
+from confstream.replicator.child import Child, end_child, start_child
 from confstream.replicator.options import ReplicateOptions, ReplicateReport
 from confstream.replicator.signs import Signs
-from confstream.scan import RootGoneError, Selection
+from confstream.scan import RootGoneError, Selection, identity
 from confstream.settle import Mark, Settler
 from confstream.stamp import Stamp
 from confstream.validate import Validators
@@ -74,12 +73,13 @@ class Replicator:
         self._signal = 0
         self._journal: Journal | None = None
         self._watcher: Watcher | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._deadline: float | None = None
         self._seen: dict[bytes, Stamp | None] = {}
         self._scan_at = 0.0
         self._unrecorded = ""
         self._rooted = True
+        self._watched: tuple[int, int] | None = None
 
     def signal(self, number: int) -> None:
         """Begin to end: pass the signal to the child if there is one, else flush and return from ``run``.
@@ -158,13 +158,13 @@ class Replicator:
                 max_seconds=max(options.settle_seconds_max, options.settle_seconds),
             )
             self._start(journal, settler)
-            self._start_child()
+            self._child = start_child(options.command, self._wake) if options.command else None
             self._on_ready()
             self._replicate(journal, settler)
             self._on_end()
             return self._end(journal, settler)
         finally:
-            self._kill_child()
+            end_child(self._child, options.shutdown_seconds)
             watcher, self._watcher = self._watcher, None
             if watcher is not None:
                 watcher.close()
@@ -178,10 +178,12 @@ class Replicator:
                 watcher.wake()
 
     def _watch(self) -> Watcher:
-        options = self._options
-        return open_watcher(
+        options, root = self._options, identity(self._root)
+        watcher = open_watcher(
             self._root, self._selection, self._clock, polling=options.polling, interval_seconds=options.poll_seconds
         )
+        self._watched = root
+        return watcher
 
     def _start(self, journal: Journal, settler: Settler) -> None:
         """Capture what is there, then publish: how a tree stands to the log is only known of a whole one."""
@@ -234,8 +236,8 @@ class Replicator:
         """Wait for the next thing to do, and do it."""
         events = self._wait(settler, timeout_seconds)
         now = self._clock.elapsed_seconds()
-        if self._watcher is not None and settler.close_events and not self._watcher.close_events:
-            settler.close_events = False
+        if self._watcher is not None and settler.close_events is not self._watcher.close_events:
+            settler.close_events = self._watcher.close_events
             settler.lose_closes()
         if events.overflow:
             logger.warning("events were lost, the whole directory is compared", extra=about("events_lost"))
@@ -276,7 +278,8 @@ class Replicator:
 
     def _scan(self, journal: Journal, settler: Settler, now: float) -> None:
         """Compare the whole directory: what events did not tell, if anything."""
-        if not self._rooted:
+        if not self._rooted or identity(self._root) not in {None, self._watched}:
+            # What is mounted over the directory, or unmounted from it, no event tells.
             self._return_to_root()
         try:
             differing = journal.differing()
@@ -286,7 +289,8 @@ class Replicator:
             if path not in settler:
                 settler.note(path, Mark.SEEN, now)
         self.signs.scanned()
-        self._scan_at = now + (self._options.scan_seconds if settler.close_events else self._options.poll_seconds)
+        seconds = self._options.scan_seconds if settler.close_events else self._options.poll_seconds
+        self._scan_at = now + (min(seconds, _LOST_SECONDS) if journal.held else seconds)
 
     def _return_to_root(self) -> None:
         try:
@@ -373,26 +377,3 @@ class Replicator:
         if differing and (torn := journal.capture(differing, unsettled=unsettled).unstable):
             # There is no later: as they are is better than not at all.
             journal.capture(torn, unsettled=torn)
-
-    def _start_child(self) -> None:
-        command = list(self._options.command)
-        if not command:
-            return
-        try:
-            self._child = subprocess.Popen(command)  # noqa: S603 - the user's own command
-        except OSError as error:
-            raise UsageError(f"cannot run {command[0]!r}: {error.strerror}") from error
-
-        def reap(child: subprocess.Popen[bytes]) -> None:
-            child.wait()
-            self._wake()
-
-        threading.Thread(target=reap, args=(self._child,), name="confstream-child", daemon=True).start()
-
-    def _kill_child(self) -> None:
-        if self._child is not None and self._child.poll() is None:
-            self._child.send_signal(signal.SIGTERM)
-            try:
-                self._child.wait(self._options.shutdown_seconds)
-            except subprocess.TimeoutExpired:
-                self._child.kill()

@@ -16,7 +16,16 @@ from confstream.scan.read import (
     load,
     read_entry,
 )
-from confstream.scan.survey import STATE_NAME, RootGoneError, Selection, Survey, stamp, survey, tracks_databases
+from confstream.scan.survey import (
+    STATE_NAME,
+    RootGoneError,
+    Selection,
+    Survey,
+    identity,
+    stamp,
+    survey,
+    tracks_databases,
+)
 from confstream.stamp import Stamp
 
 __all__ = [
@@ -32,6 +41,7 @@ __all__ = [
     "TooLargeError",
     "UnstableError",
     "holds_database",
+    "identity",
     "load",
     "read_entry",
     "stamp",

@@ -204,6 +204,15 @@ def open_root(root: Path) -> int:
         raise RootGoneError(f"{root}: {reason_of(error)}") from error
 
 
+def identity(root: Path) -> tuple[int, int] | None:
+    """Return what tells the directory *root* from any other that may take its place; ``None`` if there is none."""
+    try:
+        status = root.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def root_stamp(descriptor: int) -> Stamp:
     """Return the stamp of the open directory itself."""
     found = Stamp.of(os.fstat(descriptor))

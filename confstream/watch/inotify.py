@@ -45,11 +45,12 @@ _COALESCE_SECONDS = 0.005
 # The kernel tells both halves of a rename one after the other, but a read may come in between.
 _PAIR_SECONDS = 0.01
 _LIMITS = {
-    errno.ENOSPC: "watch limit reached (fs.inotify.max_user_watches)",
-    errno.EMFILE: "instance limit reached (fs.inotify.max_user_instances)",
-    errno.ENFILE: "too many open files in the system",
-    errno.ENOMEM: "no memory for another watch",
+    errno.ENOSPC: ("the watch limit is reached", "max_user_watches"),
+    errno.EMFILE: ("the instance limit is reached", "max_user_instances"),
+    errno.ENFILE: ("too many files are open in the system", ""),
+    errno.ENOMEM: ("there is no memory for another watch", ""),
 }
+_SETTINGS = Path("/proc/sys/fs/inotify")
 
 
 def open_inotify(root: Path, selection: Selection | None) -> "Inotify":
@@ -114,7 +115,7 @@ class Inotify:
         try:
             self._kernel = INotify()
         except OSError as error:
-            raise WatchLimitError(_LIMITS.get(error.errno or 0, f"no inotify ({error.strerror})")) from error
+            raise _limit(error) from error
         self._paths: dict[int, bytes] = {}
         self._watches: dict[bytes, int] = {}
         self._add(b"", required=True)
@@ -185,7 +186,9 @@ class Inotify:
                 self._gather.add(path, mark, source)
         if source is not None and self._tracks(source, is_dir=is_dir):
             self._gather.moved[source] = path
-        if is_dir and mask & (_CREATE | _MOVED_TO) and self._add(path):
+        # A directory that could not be watched may be readable by now.
+        is_opened = bool(mask & _ATTRIB) and path not in self._watches
+        if is_dir and (mask & (_CREATE | _MOVED_TO) or is_opened) and self._add(path):
             self._adopt([path], Mark.CREATED if source is None else Mark.RENAMED)
             if source is not None:
                 self._gather.keep_open_below(source, path)
@@ -217,7 +220,7 @@ class Inotify:
             watch = self._kernel.add_watch(self._root + b"/" + directory, _MASK)
         except OSError as error:
             if error.errno in _LIMITS:
-                raise WatchLimitError(_LIMITS[error.errno]) from error
+                raise _limit(error) from error
             if required:
                 raise
             if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
@@ -260,6 +263,17 @@ class Inotify:
         if path.partition(b"/")[0] == STATE_NAME or durable.is_temporary(path.rpartition(b"/")[2]):
             return False
         return self._selection is None or self._selection.tracks(path, is_dir)
+
+
+def _limit(error: OSError) -> WatchLimitError:
+    """Return what keeps inotify from working, and what to raise on the node so that it works."""
+    found, setting = _LIMITS.get(error.errno or 0, (f"no inotify ({error.strerror})", ""))
+    if not setting:
+        return WatchLimitError(found)
+    now = ""
+    with contextlib.suppress(OSError):
+        now = f", which is {(_SETTINGS / setting).read_text().strip()} now"
+    return WatchLimitError(f"{found}; raise fs.inotify.{setting} on the node{now}")
 
 
 class _Gather:

@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -211,14 +210,6 @@ def test_p3_a_full_disk_while_staging_changes_nothing(root: Path, there: dict[st
 
 
 as_nobody = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-
-
-@pytest.fixture
-def open_base() -> Iterator[Path]:
-    """Give a directory that everybody can reach."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 def restore_as(uid: int, base: Path, options: str) -> list[str]:

@@ -1,0 +1,103 @@
+"""Files that the sidecar may not read: the gap that nobody sees until the day of the restore."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Replicas
+from tests.end_to_end.onlooker import Onlooker
+from tests.privileges import contained
+from tests.processes import confstream, run_confstream
+
+_OPTIONS = ("--profile", "none", "--settle", "0.2s", "--heartbeat", "0")
+_SIDECAR = 4711
+_PARTIAL = 3
+
+
+@pytest.fixture
+def shared(open_base: Path) -> Path:
+    """Give a directory with a ``tree`` that belongs to the sidecar, and room for a ``replica``."""
+    for name in ("tree", "replica"):
+        (open_base / name).mkdir()
+        os.chown(open_base / name, _SIDECAR, _SIDECAR)
+    (open_base / "tree" / "config.yml").write_text("a: 1\n")
+    return open_base
+
+
+@pytest.fixture
+def onlooker(shared: Path, replicas: Replicas) -> Onlooker:
+    """Give an onlooker of the replica, which is verified when the test is over."""
+    return replicas.look_at(replicas.verify_at_the_end(str(shared / "replica")))
+
+
+def test_p6_a_file_of_root_is_named_with_what_to_do_and_exit_3_and_recovers_when_it_may_be_read(
+    shared: Path, onlooker: Onlooker
+) -> None:
+    tree = shared / "tree"
+    (tree / "acme.json").write_text('{"key": 1}\n')
+    (tree / "acme.json").chmod(0o600)
+    with confstream("replicate", tree, shared / "replica", *_OPTIONS, within=contained(_SIDECAR)) as writer:
+        onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
+        said = writer.wait_for_line("acme.json")
+        assert f"ERROR   not protected, because uid {_SIDECAR} may not read it: acme.json (Permission denied)" in said
+        assert "run confstream as the owner of the files" in said
+
+        (tree / "acme.json").chmod(0o644)
+        onlooker.wait_for_file("acme.json", b'{"key": 1}\n', writer)
+        writer.wait_for_line("recovered: acme.json, which could not be read, can be read again")
+
+        (tree / "acme.json").chmod(0o600)
+        (tree / "acme.json").write_text('{"key": 2}\n')
+        (tree / "config.yml").write_text("a: 2\n")
+        onlooker.wait_for_file("config.yml", b"a: 2\n", writer)
+        writer.wait_until(lambda: writer.so_far.stderr.count("not protected") == 2, "the second gap to be said")
+        ended = writer.stop()
+
+    assert ended.code == _PARTIAL, ended
+    assert onlooker.read("acme.json") == b'{"key": 1}\n', "an unreadable file is not a deleted one"
+
+
+def test_p6_once_with_an_unreadable_file_is_exit_3_and_publishes_the_rest(shared: Path, onlooker: Onlooker) -> None:
+    tree = shared / "tree"
+    for number in range(5):
+        (tree / f"secret-{number}.yml").write_text("a: 1\n")
+        (tree / f"secret-{number}.yml").chmod(0o600)
+
+    done = run_confstream("replicate", tree, shared / "replica", "--once", *_OPTIONS, within=contained(_SIDECAR))
+
+    assert done.code == _PARTIAL, done
+    assert "secret-2.yml (Permission denied) and 2 more" in done.stderr
+    assert onlooker.read("config.yml") == b"a: 1\n"
+    again = run_confstream("replicate", tree, shared / "replica", "--once", *_OPTIONS)
+    assert again.code == 0, again
+    assert onlooker.read("secret-4.yml") == b"a: 1\n"
+
+
+def test_p6_a_directory_of_root_is_told_keeps_what_was_in_it_and_is_watched_once_it_may_be_read(
+    shared: Path, onlooker: Onlooker
+) -> None:
+    tree = shared / "tree"
+    (tree / "auth").mkdir()
+    (tree / "auth" / "users.yml").write_text("users: 1\n")
+    with confstream("replicate", tree, shared / "replica", *_OPTIONS, within=contained(_SIDECAR)) as writer:
+        onlooker.wait_for_file("auth/users.yml", b"users: 1\n", writer)
+        (tree / "auth").chmod(0o700)
+        (tree / "config.yml").write_text("a: 2\n")
+        onlooker.wait_for_file("config.yml", b"a: 2\n", writer)
+        assert onlooker.read("auth/users.yml") == b"users: 1\n", "an unreadable directory is not a deleted one"
+        (tree / "auth" / "users.yml").write_text("users: 2\n")
+        ended = writer.stop()
+    assert ended.code == _PARTIAL, ended
+    assert "not protected" in ended.stderr
+    assert "auth" in ended.stderr
+    assert onlooker.read("auth/users.yml") == b"users: 1\n"
+
+    with confstream("replicate", tree, shared / "replica", *_OPTIONS, within=contained(_SIDECAR)) as writer:
+        writer.wait_for_line("auth")
+        (tree / "auth").chmod(0o755)
+        onlooker.wait_for_file("auth/users.yml", b"users: 2\n", writer)
+        writer.wait_for_line("can be read again")
+        (tree / "auth" / "users.yml").write_text("users: 3\n")
+        onlooker.wait_for_file("auth/users.yml", b"users: 3\n", writer)
+        assert writer.stop().code == 0
