@@ -8,6 +8,8 @@ Names are imported when they are used: ``import confstream`` costs next to nothi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from confstream.backend import BackendReport, check_backend
+    from confstream.check import Check, Level
     from confstream.clock import Clock, SystemClock
     from confstream.compactor import CompactReport, compact
     from confstream.errors import (
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from confstream.verifier import VerifyReport, verify
 
 _HOMES = {
+    "confstream.backend": "BackendReport check_backend",
+    "confstream.check": "Check Level",
     "confstream.clock": "Clock SystemClock",
     "confstream.compactor": "CompactReport compact",
     "confstream.errors": "AccessDeniedError ConfstreamError DivergedError FencedError IntegrityError "
@@ -77,7 +81,9 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = [
     "AccessDeniedError",
     "Authorship",
+    "BackendReport",
     "Change",
+    "Check",
     "Clock",
     "CompactReport",
     "ConfstreamError",
@@ -91,6 +97,7 @@ __all__ = [
     "Journal",
     "JournalStatus",
     "Kind",
+    "Level",
     "LogEntry",
     "NoExclusiveCreateError",
     "NoReplicaError",
@@ -117,6 +124,7 @@ __all__ = [
     "Writer",
     "about",
     "carrying",
+    "check_backend",
     "check_tag",
     "compact",
     "format_local",

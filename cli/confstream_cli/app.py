@@ -13,8 +13,18 @@ from typing import Annotated, NoReturn
 import typer
 
 import confstream
-from confstream_cli import environment, logs, output, shortcut
-from confstream_cli.commands import EXAMPLES, health, log, replicate, restore, revision, supervise, upkeep
+from confstream_cli import environment, findings, logs, output, shortcut
+from confstream_cli.commands import (
+    EXAMPLES,
+    backend,
+    health,
+    log,
+    replicate,
+    restore,
+    revision,
+    supervise,
+    upkeep,
+)
 
 EXIT_CODES: dict[type[confstream.ConfstreamError], int] = {
     confstream.ConfstreamError: 1,
@@ -61,6 +71,7 @@ for _name, _function, _settings in (
     ("verify", upkeep.verify, None),
     ("compact", upkeep.compact, None),
     ("tag", upkeep.tag, None),
+    ("check-backend", backend.check_backend, None),
 ):
     app.command(_name, epilog=f"Example: {EXAMPLES[_name]}", context_settings=_settings)(_function)
 
@@ -126,7 +137,7 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
         output.note("interrupted")
         return _INTERRUPTED
     except confstream.ConfstreamError as error:
-        code = error.exit_code if isinstance(error, replicate.SignalledError) else code_of(error)
+        code = error.exit_code if isinstance(error, findings.SignalledError) else code_of(error)
         return _tell(str(error), code, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line and a code, never a trace by chance
         if hasattr(error, "format_message"):

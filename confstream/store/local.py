@@ -10,8 +10,9 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -62,6 +63,11 @@ class LocalStore:
     def url(self) -> str:
         """Return the absolute path of the directory."""
         return str(self._root)
+
+    @property
+    def absent(self) -> tuple[Path, ...]:
+        """Return which directories the first object would create: this one and those above it."""
+        return tuple(takewhile(lambda path: not path.is_dir(), (self._root, *self._root.parents)))
 
     def put(self, key: str, body: bytes) -> None:
         """Create *key* with *body*; both are on the disk when this returns."""
@@ -155,6 +161,14 @@ class LocalStore:
                 continue
             except OSError as error:
                 self._fail(f"cannot delete in {folder}", error)
+
+    def remove_directories(self, prefix: str, others: Iterable[Path] = ()) -> None:
+        """Remove what is empty of the directories at and below *prefix*, which nobody else uses, and of *others*."""
+        check_prefix(prefix)
+        top = self._root / prefix
+        for folder in (*(Path(found) for found, _, _ in os.walk(top, topdown=False)), *others):
+            with suppress(OSError):
+                folder.rmdir()
 
     def close(self) -> None:
         """Do nothing: there is nothing open."""

@@ -23,10 +23,11 @@ from confstream.store import Store
 _LOG = logging.getLogger("confstream.store")
 _ROUNDS_MAX = 5
 _RACERS = 4
-_WAYS_OUT = (
+WAYS_OUT = (
     "use a backend that honours If-None-Match (AWS S3, SeaweedFS, Ceph, R2, Google Cloud Storage, Azure), a local "
     "directory, or, if never more than one writer runs, --unsafe-single-writer"
 )
+"""What to do about a backend that is not fit."""
 
 
 def prove_exclusive_create(store: Store) -> None:
@@ -36,11 +37,21 @@ def prove_exclusive_create(store: Store) -> None:
     is repeated with a fresh key. What was created is removed; a replica whose
     policy forbids that keeps a few bytes under ``probe/``.
     """
+    prove_in_sequence(store)
+    prove_in_a_race(store, _RACERS)
+
+
+def prove_in_sequence(store: Store) -> None:
+    """Create a key twice; raise ``NoExclusiveCreateError`` unless the second is refused and the first one stays."""
     flaw = _known_flaw(store)
     if flaw:
-        raise NoExclusiveCreateError(f"{store.url}: {flaw}: {_WAYS_OUT}")
-    _repeat(store, _prove_in_sequence)
-    _repeat(store, _prove_in_a_race)
+        raise NoExclusiveCreateError(f"{store.url}: {flaw}: {WAYS_OUT}")
+    _repeat(store, _create_twice)
+
+
+def prove_in_a_race(store: Store, racers: int) -> None:
+    """Let *racers* create one key at once; raise ``NoExclusiveCreateError`` unless one wins and its bytes are there."""
+    _repeat(store, lambda store, key: _race(store, key, racers))
 
 
 class _InconclusiveError(Exception):
@@ -72,7 +83,7 @@ def _repeat(store: Store, prove_once: Callable[[Store, str], None]) -> None:
             _clean_up(store, key)
 
 
-def _prove_in_sequence(store: Store, key: str) -> None:
+def _create_twice(store: Store, key: str) -> None:
     first, second = secrets.token_bytes(32), secrets.token_bytes(32)
     try:
         store.put(key, first)
@@ -86,18 +97,18 @@ def _prove_in_sequence(store: Store, key: str) -> None:
     except OutcomeUnknownError as error:
         raise _InconclusiveError(f"a second put that ended as: {error}") from error
     else:
-        raise NoExclusiveCreateError(f"{store.url}: the same key was created twice: {_WAYS_OUT}")
+        raise NoExclusiveCreateError(f"{store.url}: the same key was created twice: {WAYS_OUT}")
     found = _read(store, key)
     if found != first:
         raise NoExclusiveCreateError(
-            f"{store.url}: a put was refused, and yet the object is not what was put first: {_WAYS_OUT}"
+            f"{store.url}: a put was refused, and yet the object is not what was put first: {WAYS_OUT}"
         )
 
 
-def _prove_in_a_race(store: Store, key: str) -> None:
-    bodies = [secrets.token_bytes(32) for _ in range(_RACERS)]
-    barrier = threading.Barrier(_RACERS)
-    outcomes: list[Exception | None] = [UnavailableError("a racer that did not finish")] * _RACERS
+def _race(store: Store, key: str, count: int) -> None:
+    bodies = [secrets.token_bytes(32) for _ in range(count)]
+    barrier = threading.Barrier(count)
+    outcomes: list[Exception | None] = [UnavailableError("a racer that did not finish")] * count
 
     def race(number: int) -> None:
         try:
@@ -108,21 +119,23 @@ def _prove_in_a_race(store: Store, key: str) -> None:
         else:
             outcomes[number] = None
 
-    racers = [threading.Thread(target=race, args=(number,), daemon=True) for number in range(_RACERS)]
+    racers = [threading.Thread(target=race, args=(number,), daemon=True) for number in range(count)]
     for racer in racers:
         racer.start()
     for racer in racers:
         racer.join()
     winner = _winner(store, outcomes)
     if _read(store, key) != bodies[winner]:
-        raise NoExclusiveCreateError(f"{store.url}: the loser of a race overwrote the winner: {_WAYS_OUT}")
+        raise NoExclusiveCreateError(f"{store.url}: the loser of a race overwrote the winner: {WAYS_OUT}")
 
 
 def _winner(store: Store, outcomes: list[Exception | None]) -> int:
     """Return which racer created the key, if it was exactly one."""
     winners = [number for number, outcome in enumerate(outcomes) if outcome is None]
     if len(winners) > 1:
-        raise NoExclusiveCreateError(f"{store.url}: {len(winners)} of {_RACERS} racers created one key: {_WAYS_OUT}")
+        raise NoExclusiveCreateError(
+            f"{store.url}: {len(winners)} of {len(outcomes)} racers created one key: {WAYS_OUT}"
+        )
     for outcome in outcomes:
         if isinstance(outcome, OutcomeUnknownError):
             raise _InconclusiveError(f"a racer's put that ended as: {outcome}") from outcome
@@ -138,7 +151,7 @@ def _read(store: Store, key: str) -> bytes:
         return store.get(key)
     except ObjectMissingError as error:
         raise NoExclusiveCreateError(
-            f"{store.url}: an object is not there although its creation was confirmed: {_WAYS_OUT}"
+            f"{store.url}: an object is not there although its creation was confirmed: {WAYS_OUT}"
         ) from error
 
 

@@ -57,6 +57,18 @@ class S3Store:
         self._timeout_seconds = timeout_seconds
         self._client = S3Client(storage_options or {}, timeout_seconds)
         self._has_bulk_delete = True
+        self.page_keys: int | None = None
+        """How many keys a page of a listing has; None leaves that to the server."""
+
+    @property
+    def endpoint(self) -> str:
+        """Return the endpoint in use, as far as it is known: scheme, host and port."""
+        return self._client.endpoint
+
+    @property
+    def server_date(self) -> str:
+        """Return the ``Date`` of the server's last answer, a refusal's too; empty if there was none."""
+        return self._client.server_date
 
     @property
     def url(self) -> str:
@@ -204,6 +216,8 @@ class S3Store:
     def _pages(self, prefix: str) -> Iterator[dict[str, Any]]:
         what = f"list {prefix or 'the replica'}"
         parameters: dict[str, object] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+        if self.page_keys is not None:
+            parameters["MaxKeys"] = self.page_keys
         while True:
             page = self._ask(what, lambda: self._client.request("list_objects_v2", **parameters))
             if page.get("Name") is None:

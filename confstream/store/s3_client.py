@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from confstream.errors import UsageError
+from confstream.store.s3_errors import response_of
 
 _CONNECT_SECONDS_MAX = 4.0
 _READ_SECONDS_MAX = 15.0
@@ -59,6 +60,8 @@ class S3Client:
         self._lock = threading.Lock()
         self._fs: Any = None
         self._endpoint = endpoint_of(storage_options)
+        self.server_date = ""
+        """The ``Date`` of the last answer."""
 
     @property
     def endpoint(self) -> str:
@@ -84,7 +87,12 @@ class S3Client:
         fs = self._connected()
 
         async def send() -> dict[str, Any]:
-            answer: dict[str, Any] = await fs._call_s3(operation, **parameters)  # noqa: SLF001 - the public one cannot read.
+            try:
+                answer: dict[str, Any] = await fs._call_s3(operation, **parameters)  # noqa: SLF001 - the public one cannot read.
+            except Exception as error:
+                self._note_date(response_of(error))
+                raise
+            self._note_date(answer)
             if "Body" in answer:
                 stream = answer["Body"]
                 try:
@@ -100,6 +108,10 @@ class S3Client:
         """Drop the connection."""
         with self._lock:
             self._fs = None
+
+    def _note_date(self, response: dict[str, Any]) -> None:
+        headers = (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
+        self.server_date = str(headers.get("date") or self.server_date)
 
     def _connected(self) -> Any:  # noqa: ANN401
         with self._lock:

@@ -94,14 +94,20 @@ class Answer:
 
 def answer_of(error: BaseException) -> Answer:
     """Return the HTTP answer behind *error*: only botocore's own error, its cause, still has it."""
+    response = response_of(error)
+    said = response.get("Error") or {}
+    status = (response.get("ResponseMetadata") or {}).get("HTTPStatusCode")
+    message = " ".join(str(said.get("Message") or "").split())[:200]
+    return Answer(int(status) if status else None, str(said.get("Code") or ""), message)
+
+
+def response_of(error: BaseException) -> dict[str, Any]:
+    """Return botocore's parsed form of the answer behind *error*; empty if there was none."""
     for candidate in (error, error.__cause__):
         response: Any = getattr(candidate, "response", None)
         if isinstance(response, dict):
-            said = response.get("Error") or {}
-            status = (response.get("ResponseMetadata") or {}).get("HTTPStatusCode")
-            message = " ".join(str(said.get("Message") or "").split())[:200]
-            return Answer(int(status) if status else None, str(said.get("Code") or ""), message)
-    return Answer()
+            return response
+    return {}
 
 
 def explain(what: str, error: Exception, *, endpoint: str, bucket: str, timeout_seconds: float) -> ConfstreamError:

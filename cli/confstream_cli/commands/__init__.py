@@ -12,6 +12,7 @@ EXAMPLES = {
     "status": "confstream status s3://bucket/frigate --max-lag 15m",
     "verify": "confstream verify s3://bucket/frigate",
     "compact": "confstream compact s3://bucket/frigate --dry-run",
+    "check-backend": "confstream check-backend s3://bucket/frigate --rounds 5",
     "tag": "confstream tag s3://bucket/frigate before-upgrade",
 }
 """One that works for each command, shown at the end of its help."""

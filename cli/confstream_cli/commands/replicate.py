@@ -12,20 +12,12 @@ from types import FrameType
 from typing import Annotated
 
 import confstream
-from confstream_cli import logs, options, output, systemd
+from confstream_cli import findings, logs, options, output, systemd
 
 logger = logging.getLogger("confstream.cli")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _NAMED_MAX = 3
-
-
-class SignalledError(confstream.ConfstreamError):
-    """A signal came, and what was not published by then is only in the local journal."""
-
-    def __init__(self, error: confstream.ConfstreamError, number: int) -> None:
-        super().__init__(str(error))
-        self.exit_code = 128 + number
 
 
 _Once = Annotated[bool, options.option("--once", "Publish what changed, and end.")]
@@ -140,7 +132,7 @@ def _run(replicator: confstream.Replicator) -> int:
         report = replicator.run()
     except confstream.UnavailableError as error:
         if seen:
-            raise SignalledError(error, seen[0]) from error
+            raise findings.SignalledError(error, seen[0]) from error
         raise
     finally:
         for number, handler in before.items():
