@@ -33,10 +33,15 @@ class Standby:
         self._clock = clock
         self._takeover = takeover
         self._seen: tuple[Heartbeat | int | None, float] | None = None
+        self._successor: FencedBy | None = None
 
     def may_go_on(self, reader: LogReader, owner: FencedBy) -> bool:
-        """Return whether *owner* released the log, fell silent, or was overruled."""
+        """Return whether *owner*, or who took over from it since, released the log, fell silent, or was overruled."""
+        owner = self._successor or owner
         beat = reader.heartbeat(owner.writer)
+        if beat is not None and beat.epoch < owner.epoch:
+            # From before it took the log over: that it was released then says nothing about now.
+            beat = None
         interval_seconds = beat.interval_seconds if beat else 0.0
         # Who writes no heartbeats is only known by what it publishes.
         sign = beat if interval_seconds else reader.refresh().head
@@ -47,6 +52,9 @@ class Standby:
         released = beat is not None and beat.released
         if not (self._takeover or released or silent_seconds > self._patience_seconds(beat)):
             return False
+        if not self._takeover and (successor := _successor(reader, owner)) is not None:
+            self._successor, self._seen = successor, None
+            return self.may_go_on(reader, successor)
         why = "as asked" if self._takeover else "it released the log" if released else "it gives no sign of life"
         said = about("takeover", writer=owner.writer, epoch=owner.epoch, why=why)
         logger.warning("taking over from writer %s: %s", owner.writer, why, extra=said)
@@ -62,3 +70,14 @@ class Standby:
             # Old, if both clocks are right: one that lives writes the next one within an interval.
             return _SLACK * beat.interval_seconds
         return STALE_INTERVALS * beat.interval_seconds
+
+
+def _successor(reader: LogReader, owner: FencedBy) -> FencedBy | None:
+    """Return the writer that took the log over from *owner*, if one did."""
+    head = reader.refresh().head
+    claims = [(beat.epoch, beat.writer) for beat in reader.heartbeats()]
+    if head:
+        newest = reader.revision(head).revision
+        claims.append((newest.epoch, newest.writer))
+    epoch, writer = max(claims, default=(0, ""))
+    return FencedBy(writer, epoch) if epoch > owner.epoch else None

@@ -196,6 +196,56 @@ def test_p5_a_writer_without_heartbeats_lives_as_long_as_it_publishes(
     journal.close()
 
 
+@pytest.mark.parametrize("beats", [False, True])
+def test_p5_standing_by_goes_on_when_another_writer_took_over_from_the_one_that_is_gone(
+    root: Path, replica: Replica, start: Open, beats: bool
+) -> None:
+    gone = _fence(root, replica, start)
+    gone.publisher.beat(60, 0, "", released=True)
+    clock = ManualClock(auto=False)
+    third = replica.scribe("third", clock=clock)
+    third.write({"a": b"of the third"})
+    if beats:
+        third.publisher.beat(60, 0, "")
+
+    journal = start(root, clock=clock, heartbeat_seconds=60)
+    eventually(lambda: journal.status().phase is Phase.STANDBY, "standing by")
+    journal.write("a", "mine again")
+    for _ in range(6):
+        eventually(sleeping(clock), "the uplink to rest")
+        gets = replica.metered.calls["get"]
+        if beats:
+            third.publisher.beat(60, 0, "")
+        clock.advance(61)
+        eventually(lambda: replica.metered.calls["get"] > gets, "another look")  # noqa: B023 - called at once.
+    assert journal.status().phase is Phase.STANDBY
+    third.write({"a": b"still of the third"})
+
+    # Without heartbeats the first look sees what it published last, the second one that nothing came after it.
+    for _ in range(1 if beats else 2):
+        eventually(sleeping(clock), "the uplink to rest")
+        gets = replica.metered.calls["get"]
+        clock.advance(1000)
+        eventually(lambda: replica.metered.calls["get"] > gets, "another look")  # noqa: B023 - called at once.
+    eventually(lambda: journal.status().phase is not Phase.STANDBY, "the takeover")
+    journal.sync(PATIENCE_SECONDS)
+    assert replica.files() == {"a": b"mine again"}
+    journal.abort()
+
+
+def test_p5_a_heartbeat_from_before_it_took_over_does_not_say_that_a_writer_is_gone(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    replica.scribe().publisher.beat(60, 0, "", released=True)
+    _fence(root, replica, start)
+
+    journal = start(root, clock=ManualClock(auto=False))
+    eventually(lambda: journal.status().phase is not Phase.CONNECTING, "a look at the other writer")
+
+    assert journal.status().phase is Phase.STANDBY
+    journal.abort()
+
+
 def test_p5_a_takeover_is_asked_for_and_fences_the_other(root: Path, replica: Replica, start: Open) -> None:
     scribe = _fence(root, replica, start)
     scribe.publisher.beat(60, 0, "")
