@@ -25,3 +25,5 @@ trap 'rm -f "$lowest"' EXIT
 "$uv" pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-config \
   --resolution lowest-direct --output-file "$lowest" pyproject.toml
 compile lowest pyproject.toml --group pyproject.toml:test --group pyproject.toml:build --constraints "$lowest" "$@"
+# The name of a temporary file is no part of what was found.
+sed -i "s|-c $lowest|-c the lower bounds|" requirements/lowest.lock

@@ -1,0 +1,292 @@
+"""deploy/ says what is so: command lines that exist, metrics that exist, objects that Kubernetes takes."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import typer
+import yaml
+
+import confstream
+from confstream.observe.metrics import METRICS, PREFIX
+from confstream_cli import environment, options
+from confstream_cli.app import app
+from confstream_cli.commands import replicate, supervise
+from tests.manifests import DEPLOY, ROOT, CommandLine, command_lines, documents, kustomize, merge, unit, workloads
+
+_GROUP: Any = typer.main.get_command(app)
+_KUBERNETES = DEPLOY / "kubernetes"
+_MONITORING = _KUBERNETES / "monitoring"
+_OF_AN_OPERATOR = {"PrometheusRule", "PodMonitor"}
+_SIZES = ("_bucket", "_count", "_sum")
+
+STATEFUL = yaml.safe_load("""
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: app, labels: {confstream: protect}}
+spec:
+  serviceName: app
+  selector: {matchLabels: {app: app}}
+  template:
+    metadata: {labels: {app: app}}
+    spec:
+      initContainers: [{name: first, image: app}]
+      containers: [{name: app, image: app, volumeMounts: [{name: config, mountPath: /config}]}]
+  volumeClaimTemplates:
+    - metadata: {name: config}
+      spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+""")
+
+
+def _versions(first: str = "1.29") -> list[str]:
+    """Return the minor versions of Kubernetes from *first* on that there are schemas of."""
+
+    def key(version: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in version.split(".")[:2])
+
+    found = {key(version) for version in kubernetes_validate.utils.all_versions()}
+    return [f"{major}.{minor}" for major, minor in sorted(found) if (major, minor) >= key(first)]
+
+
+def _check(document: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(document, version, strict=True)
+
+
+def _protected(component: str, workload: dict[str, Any]) -> dict[str, Any]:
+    (patch,) = documents(_KUBERNETES / component / "protect.yaml")
+    found = merge(workload, {"spec": patch["spec"]})
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("line", command_lines(), ids=lambda line: f"{line.where} {' '.join(line.words)}")
+def test_every_command_line_can_be_meant(line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONFSTREAM_REPLICA", "s3://bucket/prefix")
+    for name, value in line.variables.items():
+        monkeypatch.setenv(name, value)
+    name, *words = supervise.with_command(line.words)
+
+    values = _GROUP.commands[name].make_context(name, words).params
+
+    arguments = values.pop("arguments")
+    if name in {"replicate", "run"}:
+        options.replica_and_rest(arguments, "TREE", required=1, last=True)
+        asked = (supervise.Given if name == "run" else replicate.Given)(**values).options()
+        assert bool(asked.command) == (name == "run")
+    elif name == "restore":
+        options.replica_and_rest(arguments, "TREE", required=1)
+        assert values["if_missing"] or line.where.endswith(".md")
+    else:
+        options.replica_and_rest(arguments, *(("OLD", "NEW") if name == "diff" else ()))
+
+
+def test_every_way_to_run_confstream_has_a_command_line_that_is_checked() -> None:
+    lines = [line for line in command_lines() if not line.where.endswith(".md")]
+    found = {(line.where.split("/", maxsplit=1)[0], line.words[0]) for line in lines}
+
+    ways = {"app-template", "compose", "kubernetes", "s6-overlay", "systemd"}
+    assert {way for way, command in found if command in {"replicate", "run"}} == ways
+    assert {way for way, command in found if command in {"restore", "run"}} == ways
+    assert {path.name for path in DEPLOY.iterdir() if path.is_dir()} == ways | {"image"}
+
+
+def test_p13_no_manifest_sets_a_variable_that_does_not_exist() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in DEPLOY.rglob("*") if path.is_file())
+
+    assert environment.unknown(set(re.findall(r"\bCONFSTREAM_[A-Z_]+", text))) == []
+
+
+def test_every_image_is_the_version_of_this_project() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in DEPLOY.rglob("*") if path.is_file())
+
+    named = re.findall(r"\bconfstream(?::|==|, tag: )([\d.]+\d)", text) + re.findall(r"newTag: (\S+)", text)
+    assert set(named) == {version}
+
+
+@pytest.mark.parametrize("version", _versions())
+@pytest.mark.parametrize("directory", ["frigate", "monitoring"])
+def test_kubernetes_takes_every_object(directory: str, version: str) -> None:
+    made = [one for one in kustomize(_KUBERNETES / directory) if one["kind"] not in _OF_AN_OPERATOR]
+
+    for document in made:
+        _check(document, version)
+
+    assert made
+
+
+def test_what_kubernetes_does_not_know_is_refused() -> None:
+    (document,) = [one for one in kustomize(_KUBERNETES / "frigate") if one["kind"] == "Deployment"]
+    document["spec"]["template"]["spec"]["initContainers"][1]["restartPolcy"] = "Always"
+
+    with pytest.raises(kubernetes_validate.ValidationError):
+        _check(document, _versions()[-1])
+
+
+@pytest.mark.parametrize("component", ["component", "component-plain"])
+def test_a_component_protects_a_stateful_set_as_well(component: str) -> None:
+    protected = _protected(component, STATEFUL)
+
+    for version in _versions():
+        _check(protected, version)
+    pod = protected["spec"]["template"]["spec"]
+    names = [one["name"] for one in pod["initContainers"]]
+    # The configuration is there before anything of the application's runs.
+    assert names == ["confstream-restore", *(["confstream"] if component == "component" else []), "first"]
+
+
+def test_the_plain_component_is_for_clusters_without_native_sidecars() -> None:
+    pod = _protected("component-plain", STATEFUL)["spec"]["template"]["spec"]
+
+    assert all("restartPolicy" not in one for one in pod["initContainers"])
+    (ours,) = [one for one in pod["containers"] if one["name"] == "confstream"]
+    waits = int(re.findall(r"sleep\((\d+)\)", ours["lifecycle"]["preStop"]["exec"]["command"][-1])[0])
+    # Beside the wait there is time for the last publication.
+    assert pod["terminationGracePeriodSeconds"] >= waits + confstream.ReplicateOptions().shutdown_seconds
+
+
+def _ours(made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    containers = [one for _, pod in workloads(made) for one in [*pod.get("initContainers", []), *pod["containers"]]]
+    return [one for one in containers if one["image"].startswith("confstream:")]
+
+
+@pytest.mark.parametrize("directory", ["frigate", "monitoring"])
+def test_every_container_of_ours_runs_with_the_least_rights_and_within_bounds(directory: str) -> None:
+    ours = _ours(kustomize(_KUBERNETES / directory))
+
+    for container in ours:
+        rights = container["securityContext"]
+        assert rights["readOnlyRootFilesystem"] is True
+        assert rights["allowPrivilegeEscalation"] is False
+        assert rights["capabilities"] == {"drop": ["ALL"]}
+        assert rights["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["resources"]["requests"] == {"cpu": "10m", "memory": "64Mi"}
+        assert {next(iter(one)) for one in container["envFrom"]} == {"configMapRef", "secretRef"}
+    assert len(ours) == 2
+
+
+def test_frigate_starts_after_the_restore_and_ends_before_the_sidecar() -> None:
+    ((_, pod),) = workloads(kustomize(_KUBERNETES / "frigate"))
+
+    restore, sidecar = pod["initContainers"]
+    assert (restore["args"][0], sidecar["args"][0]) == ("restore", "replicate")
+    assert sidecar["restartPolicy"] == "Always"
+    assert "restartPolicy" not in restore
+    mounted = {mount["name"] for one in (restore, sidecar) for mount in one["volumeMounts"]}
+    assert mounted == {"config"} <= {volume["name"] for volume in pod["volumes"]}
+    # Frigate's files are root's: whoever protects them is, too.
+    assert restore["securityContext"]["runAsUser"] == sidecar["securityContext"]["runAsUser"] == 0
+
+
+def test_what_the_containers_take_their_settings_from_is_there() -> None:
+    made = kustomize(_KUBERNETES / "frigate")
+
+    named = {
+        (kind, reference["name"]) for one in _ours(made) for each in one["envFrom"] for kind, reference in each.items()
+    }
+    there = {("configMapRef" if one["kind"] == "ConfigMap" else "secretRef", one["metadata"]["name"]) for one in made}
+    assert named <= there
+    (settings,) = [one["data"] for one in made if one["kind"] == "ConfigMap"]
+    (secret,) = [one["stringData"] for one in made if one["kind"] == "Secret"]
+    assert settings["CONFSTREAM_REPLICA"].startswith("s3://")
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"} <= secret.keys()
+
+
+def _declared() -> set[str]:
+    names = {PREFIX + metric.name for metric in METRICS}
+    sizes = {PREFIX + metric.name + size for metric in METRICS if metric.kind == "histogram" for size in _SIZES}
+    return names | sizes
+
+
+def _labels() -> set[str]:
+    return {label for metric in METRICS for label in metric.labels}
+
+
+def _alerts() -> list[dict[str, Any]]:
+    (rules,) = documents(_MONITORING / "prometheusrule.yaml")
+    return [alert for group in rules["spec"]["groups"] for alert in group["rules"]]
+
+
+def _queries() -> list[str]:
+    board = json.loads((_MONITORING / "confstream.json").read_text(encoding="utf-8"))
+    return [
+        *(target["expr"] for panel in board["panels"] for target in panel["targets"]),
+        *(one["query"] for one in board["templating"]["list"] if one["type"] == "query"),
+    ]
+
+
+def test_every_query_of_the_dashboard_and_every_alert_names_metrics_that_exist() -> None:
+    expressions = [*_queries(), *(alert["expr"] for alert in _alerts())]
+
+    named = [set(re.findall(r"\bconfstream_[a-z_]+", expression)) for expression in expressions]
+
+    assert set().union(*named) - _declared() == set()
+    elsewhere = [text for text, names in zip(expressions, named, strict=True) if not names]
+    assert all(text.startswith("kube_job_status_failed") for text in elsewhere)
+    assert len(elsewhere) == 1
+
+
+def test_alerts_and_dashboard_use_labels_that_exist() -> None:
+    text = "\n".join([*_queries(), json.dumps(_alerts())])
+
+    used = set(re.findall(r"[{,] ?([a-z_]+)=~?\\?\"|[{,] ?([a-z_]+)!~", text)) | {
+        (one, "") for one in re.findall(r"\$labels\.([a-z_]+)", text)
+    }
+    of_prometheus = {"namespace", "pod", "stream", "job_name"}
+    assert {one for pair in used for one in pair if one} - _labels() - of_prometheus == set()
+
+
+def test_every_alert_has_a_page_of_the_runbook_and_every_page_an_alert() -> None:
+    pages = re.findall(r"^## (\w+)$", (DEPLOY / "RUNBOOK.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert [alert["alert"] for alert in _alerts()] == pages
+    for alert in _alerts():
+        assert alert["annotations"]["runbook_url"] == f"deploy/RUNBOOK.md#{alert['alert'].lower()}"
+
+
+def test_prometheus_finds_the_port_that_the_sidecar_listens_on() -> None:
+    (monitor,) = documents(_MONITORING / "podmonitor.yaml")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+
+    for component in ("component", "component-plain"):
+        pod = _protected(component, STATEFUL)["spec"]["template"]["spec"]
+        (sidecar,) = [one for one in [*pod["initContainers"], *pod["containers"]] if one["name"] == "confstream"]
+        (port,) = sidecar["ports"]
+        assert port["name"] == endpoint["port"]
+        assert sidecar["args"][sidecar["args"].index("--listen") + 1] == f":{port['containerPort']}"
+
+
+def test_the_service_of_systemd_is_told_when_it_is_ready_and_reads_its_credentials_itself() -> None:
+    service = unit(DEPLOY / "systemd" / "confstream@.service")["Service"]
+
+    assert service["Type"] == "notify"
+    name, _, path = service["LoadCredential"].partition(":")
+    assert path == "/etc/confstream/%i.credentials"
+    assert service["Environment"] == f"AWS_SHARED_CREDENTIALS_FILE=%d/{name}"
+    assert service["ReadWritePaths"] == "%f"
+    assert int(service["TimeoutStopSec"]) > confstream.ReplicateOptions().shutdown_seconds
+
+
+def test_the_services_of_s6_are_complete_and_in_order() -> None:
+    root = DEPLOY / "s6-overlay" / "s6-rc.d"
+
+    assert (root / "confstream-restore" / "type").read_text() == "oneshot\n"
+    assert (root / "confstream" / "type").read_text() == "longrun\n"
+    assert (root / "confstream" / "dependencies.d" / "confstream-restore").exists()
+    assert (root / "confstream" / "run").stat().st_mode & 0o111
+    assert {path.name for path in (root / "user" / "contents.d").iterdir()} == {"confstream", "confstream-restore"}
+
+
+def _folders() -> list[Path]:
+    return [path.parent for path in _KUBERNETES.rglob("kustomization.yaml")]
+
+
+@pytest.mark.parametrize("folder", _folders(), ids=lambda path: str(path.name))
+def test_every_file_beside_a_kustomization_is_used_by_it(folder: Path) -> None:
+    text = (folder / "kustomization.yaml").read_text(encoding="utf-8")
+
+    assert [path.name for path in folder.iterdir() if path.name != "kustomization.yaml" and path.name not in text] == []
