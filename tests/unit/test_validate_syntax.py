@@ -20,6 +20,7 @@ from confstream.validate import (
     findings_to_reasons,
     prove,
 )
+from confstream.validate import yaml as yaml_module
 from confstream.validate.yaml import NESTING_MAX
 
 SYNTAXES: list[Validator] = [YamlSyntax(), JsonSyntax(), JsonLinesSyntax(), TomlSyntax(), XmlSyntax(), IniSyntax()]
@@ -52,6 +53,40 @@ def _name(validator: Validator) -> str:
 )
 def test_yaml_that_some_application_may_read_is_valid(content: bytes) -> None:
     assert YamlSyntax().check(b"a.yml", content) == []
+
+
+_SAMPLE = (
+    b"%YAML 1.1\n---\ncameras: &c\n  front: {fps: 5, zones: [a, 'b', \"c\"]}\n  ? key\n  : - - deep\n    - |\n      x\n"
+    b"<<: *c\ntag: !secret x\n...\n---\nlast: [1, {a: *c}]\n"
+)
+
+
+def test_the_short_way_through_yaml_gives_the_answers_of_the_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = [_SAMPLE[:end] for end in range(1, len(_SAMPLE))]
+    without = [_SAMPLE[:at] + _SAMPLE[at + 1 :] for at in range(len(_SAMPLE))]
+    spoiled = [_SAMPLE[:at] + b"\x07" + _SAMPLE[at:] for at in range(0, len(_SAMPLE), 7)]
+    deep = [b"- " * 300 + b"a", b"? " * 300 + b"a", b"[" * 150 + b"]" * 150, b"a: " + b"[" * 300 + b"]" * 300]
+    contents = [_SAMPLE, *cut, *without, *spoiled, *deep]
+    answers = [_answer(content) for content in contents]
+
+    monkeypatch.setattr(yaml_module, "_is_read_through", lambda _text: False)
+
+    assert answers == [_answer(content) for content in contents]
+    assert answers[0] == []
+    assert "is nested too deeply" in answers
+
+
+def test_valid_yaml_is_read_without_an_object_for_each_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(yaml_module, "events")
+
+    assert YamlSyntax().check(b"a.yml", _SAMPLE) == []
+
+
+def _answer(content: bytes) -> list[Finding] | str:
+    try:
+        return YamlSyntax().check(b"a.yml", content)
+    except NotCheckedError as error:
+        return str(error)
 
 
 @pytest.mark.parametrize(
