@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from confstream.restorer import RestoreOptions, RestoreReport, read_one, restore
     from confstream.revision import Authorship, Heartbeat, Status, Verdict
     from confstream.selection import Selection
+    from confstream.sizes import parse_size, show_size
     from confstream.store.open import mask_url, open_store, parse_storage_options
     from confstream.textdiff import quote_path, summary
     from confstream.tree import Change, Entry, Kind, Tree
@@ -71,6 +72,7 @@ _HOMES = {
     "confstream.restorer": "RestoreOptions RestoreReport read_one restore",
     "confstream.revision": "Authorship Heartbeat Status Verdict",
     "confstream.selection": "Selection",
+    "confstream.sizes": "parse_size show_size",
     "confstream.store.open": "mask_url open_store parse_storage_options",
     "confstream.textdiff": "quote_path summary",
     "confstream.tree": "Change Entry Kind Tree",
@@ -136,12 +138,14 @@ __all__ = [
     "observing",
     "open_store",
     "parse_duration",
+    "parse_size",
     "parse_storage_options",
     "peek",
     "quote_path",
     "read_one",
     "recording",
     "restore",
+    "show_size",
     "stream_name",
     "summary",
     "tree_diff",

@@ -15,7 +15,7 @@ from typing import Any
 from confstream.errors import UsageError
 from confstream.selection import Selection
 from confstream.settings_document import Node, read, unknown
-from confstream.settings_kinds import AUTO, BOOLEAN, OPTIONS, PATHS, PATTERNS, PROFILE, TEXT, Kind, duration, flow
+from confstream.settings_kinds import AUTO, BOOLEAN, OPTIONS, PATHS, PATTERNS, PROFILE, SIZE, TEXT, Kind, duration, flow
 
 FILE = "confstream.yml"
 
@@ -39,6 +39,8 @@ class Stream:
     guard: tuple[str, ...] | None = None
     settle_seconds: float | None = None
     heartbeat_seconds: float | None = None
+    fail_after_seconds: float | None = None
+    spool_bytes_max: int | None = None
     scan_seconds: float | None = None
     shutdown_seconds: float | None = None
     timeout_seconds: float | None = None
@@ -178,6 +180,10 @@ _KEYS = (
     _Key("guard", "guard", PATHS, "Files without which the configuration is missing, instead of the profile's."),
     _Key("settle", "settle_seconds", duration(0.02), "How long a file must be unchanged, as in 2s.", option=True),
     _Key("heartbeat", "heartbeat_seconds", duration(0), "How often to prove being alive; 0 is never.", option=True),
+    _Key(
+        "fail_after", "fail_after_seconds", duration(0), "End when the replica took nothing for so long.", option=True
+    ),
+    _Key("spool_max", "spool_bytes_max", SIZE, "Past this, the oldest unpublished revisions are merged.", option=True),
     _Key("scan_interval", "scan_seconds", duration(0.001), "How often to compare the whole directory.", option=True),
     _Key("shutdown_timeout", "shutdown_seconds", duration(0), "How long the end may take.", option=True),
     _Key("timeout", "timeout_seconds", duration(0.001), "How long a request may take.", option=True),

@@ -18,6 +18,7 @@ from confstream.moments import parse_duration
 from confstream.profiles import names
 from confstream.selection import Selection
 from confstream.settings_document import Node, unknown
+from confstream.sizes import parse_size, show_size
 
 AUTO = "auto"
 DURATION_SECONDS_MAX = 366 * 86400.0
@@ -28,6 +29,9 @@ _USER_INFO = re.compile(r"(://)[^/@]*:.*@", re.DOTALL)
 _SECRET_ENDINGS = ("key", "keys", "sig", "sas")
 _HAS_VARIABLE = r"(^|[^$])\$\{"
 _DURATION = r"^ *(0|([0-9]{1,12}(\.[0-9]{1,9})? ?[A-Za-z]+ ?)+) *$|" + _HAS_VARIABLE
+
+_SIZE = r"^ *[0-9]{1,12}(\.[0-9]{1,3})? ?[A-Za-z]* *$|" + _HAS_VARIABLE
+_SIZE_BYTES_MIN = 1 << 20
 
 _T = TypeVar("_T")
 
@@ -95,6 +99,18 @@ def duration(least_seconds: float) -> Kind:
         return Found(found, show_duration(found))
 
     return Kind({"oneOf": [{"type": "string", "pattern": _DURATION}, {"const": 0}]}, read, show_duration)
+
+
+def _read_size(node: Node, environ: Mapping[str, str]) -> Found:
+    found = _convert(node, _text(node, environ), _size)
+    return Found(found, show_size(found))
+
+
+def _size(text: str) -> int:
+    found = parse_size(text)
+    if found < _SIZE_BYTES_MIN:
+        raise UsageError(f"{text} is too little; expected at least 1MiB")
+    return found
 
 
 def _read_boolean(node: Node, environ: Mapping[str, str]) -> Found:
@@ -246,5 +262,6 @@ TEXT = checked_text(lambda _text: None)
 PROFILE = checked_text(_check_profile, {"anyOf": [{"enum": [AUTO, *names()]}, {"pattern": _HAS_VARIABLE}]})
 PATTERNS = checked_texts(lambda pattern: Selection((), (pattern,), "none"))
 PATHS = checked_texts(_check_guard)
+SIZE = Kind({"oneOf": [{"type": "string", "pattern": _SIZE}, {"type": "integer"}]}, _read_size, show_size)
 BOOLEAN = Kind({"oneOf": [{"type": "boolean"}, {"type": "string", "pattern": _HAS_VARIABLE}]}, _read_boolean, bool)
 OPTIONS = Kind({"type": "object"}, _read_options, show_options)

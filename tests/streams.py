@@ -15,6 +15,8 @@ streams:
     guard: config.yml
     settle: 2s
     heartbeat: 5m
+    fail_after: 1h
+    spool_max: 64MiB
     scan_interval: 90s
     shutdown_timeout: 20s
     timeout: 500ms

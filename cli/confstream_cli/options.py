@@ -151,6 +151,17 @@ def seconds(option: str, text: str, *, least: float = 0.001) -> float:
     return found
 
 
+def size(option: str, text: str, *, least: int = 0) -> int:
+    """Return the bytes that *text*, given for *option*, means; ``UsageError`` below *least*."""
+    try:
+        found = confstream.parse_size(text)
+    except confstream.UsageError as error:
+        raise confstream.UsageError(f"{option}: {error}") from error
+    if found < least:
+        raise confstream.UsageError(f"{option} {text} is too little; expected at least {confstream.show_size(least)}")
+    return found
+
+
 def selection(profile: str, include: list[str] | None, exclude: list[str] | None) -> confstream.Selection:
     """Return what is tracked."""
     return confstream.Selection(tuple(include or ()), tuple(exclude or ()), profile)

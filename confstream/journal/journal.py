@@ -5,7 +5,6 @@ into the tree is captured too, when the journal is opened and on ``capture``.
 """
 
 import contextlib
-import logging
 import os
 import secrets
 import socket
@@ -18,9 +17,9 @@ from typing import Any, Self
 from confstream import checkout
 from confstream.clock import Clock, SystemClock
 from confstream.errors import ConfstreamError, RefusedError
-from confstream.events import about
 from confstream.history import At, LogEntry
 from confstream.journal.account import loop_of, status_of
+from confstream.journal.bound import Bound
 from confstream.journal.contents import ContentCache
 from confstream.journal.ledger import Ledger
 from confstream.journal.past import Past
@@ -42,13 +41,7 @@ from confstream.store.metered import MeteredStore
 from confstream.store.open import open_store
 from confstream.validate import Validators
 
-logger = logging.getLogger("confstream.journal")
-
 CLOSE_SECONDS = 30.0
-PENDING_SIZE_MAX = 1 << 28
-"""256 MiB: past it the oldest unpublished revisions are merged (P14)."""
-
-_KEPT_WHEN_MERGED = 16
 
 
 class Journal:
@@ -81,7 +74,6 @@ class Journal:
         self._validators = validators
         self._started_ns = clock.now_ns()
         self._contact = Contact(clock)
-        self._merged = 0
         self._cache = ContentCache(state_dir / "content")
         self._recorder = Recorder(
             root, ledger, self._cache, clock, selection, guards=settings.guards, validators=validators, meter=meter
@@ -93,6 +85,7 @@ class Journal:
             ledger, self._past.sources, lambda: MeteredStore(open_store(), meter, self._contact, clock=clock),
             clock=clock, settings=settings, new_id=secrets.token_bytes, meter=meter,
         )  # fmt: skip
+        self._bound = Bound(ledger, self._uplink.coalesce, meter, clock=clock, size_bytes_max=settings.spool_bytes_max)
 
     @classmethod
     def open(
@@ -288,7 +281,7 @@ class Journal:
         """Return how the journal is; once it is closed, how it ended."""
         if self._last_status is not None:
             return self._last_status
-        return status_of(self.root, self.replica, self._ledger, self._recorder, self._uplink, merged=self._merged)
+        return status_of(self.root, self.replica, self._ledger, self._recorder, self._uplink, merged=self._bound.merged)
 
     def vitals(self, name: str = "") -> Vitals:
         """Return all that health and metrics need of this journal at this moment."""
@@ -375,19 +368,7 @@ class Journal:
     def _recorded(self) -> None:
         """Have a new draft published, and keep the spool within its bound, loudly (P14)."""
         self._uplink.wake()
-        if len(self._ledger.pending) == 1:
-            self._merged = 0
-        if self._ledger.pending_bytes <= PENDING_SIZE_MAX:
-            return
-        fewer = self._uplink.coalesce(_KEPT_WHEN_MERGED)
-        if fewer:
-            self._merged += fewer
-            logger.error(
-                "the journal reached %d MiB: %d unpublished revisions were merged into fewer; the newest state is kept",
-                PENDING_SIZE_MAX >> 20,
-                fewer,
-                extra=about("coalesced", fewer=fewer),
-            )
+        self._bound.keep()
 
     def _check_open(self) -> None:
         if self._closed:

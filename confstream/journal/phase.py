@@ -9,6 +9,8 @@ from confstream.log.publisher import GRACE_SECONDS
 from confstream.revision import Position
 
 HEARTBEAT_SECONDS = 300.0
+SPOOL_BYTES_MAX = 1 << 28
+"""256 MiB: weeks of edits of a configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,8 @@ class UplinkSettings:
     count revisions. *takeover* overrules a writer that fenced this one;
     *guards* keeps an empty directory from being believed (P10). With
     *fail_after_seconds* publishing ends for good when the replica took nothing
-    for so long; 0 is never.
+    for so long; 0 is never. Past *spool_bytes_max* the oldest revisions that
+    are not published are merged (P14).
     """
 
     heartbeat_seconds: float = HEARTBEAT_SECONDS
@@ -27,6 +30,7 @@ class UplinkSettings:
     pack_size: int = 1000
     grace_seconds: float = GRACE_SECONDS
     fail_after_seconds: float = 0.0
+    spool_bytes_max: int = SPOOL_BYTES_MAX
     takeover: bool = False
     unsafe_single_writer: bool = False
     guards: bool = True

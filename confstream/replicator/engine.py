@@ -137,7 +137,7 @@ class Replicator:
             state_dir=options.state_dir,
             author=options.author,
             guards=options.guards,
-            heartbeat_seconds=options.heartbeat_seconds,
+            settings=options.uplink,
             takeover=options.takeover,
             unsafe_single_writer=options.unsafe_single_writer,
             timeout_seconds=options.timeout_seconds,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confstream.journal.phase import HEARTBEAT_SECONDS
+from confstream.journal.phase import HEARTBEAT_SECONDS, SPOOL_BYTES_MAX, UplinkSettings
 from confstream.journal.views import JournalStatus
 
 SCAN_SECONDS = 60.0
@@ -19,7 +19,10 @@ class ReplicateOptions:
     told, *close_seconds* where one is; after *settle_seconds_max* it is
     captured anyway, marked. *quiet_seconds* is how long the directory must be
     quiet before the last look at the end, within *shutdown_seconds* for all.
-    *once* captures, publishes and ends. *command* is a child to run.
+    *once* captures, publishes and ends. *command* is a child to run. With
+    *fail_after_seconds* the run ends when the replica took nothing for so long
+    while something was due; 0 is never. Past *spool_bytes_max* the oldest
+    revisions that wait for the replica are merged.
     """
 
     settle_seconds: float = 2.0
@@ -31,6 +34,8 @@ class ReplicateOptions:
     quiet_seconds: float = 0.5
     shutdown_seconds: float = SHUTDOWN_SECONDS
     heartbeat_seconds: float = HEARTBEAT_SECONDS
+    fail_after_seconds: float = 0.0
+    spool_bytes_max: int = SPOOL_BYTES_MAX
     guards: bool = True
     takeover: bool = False
     unsafe_single_writer: bool = False
@@ -39,6 +44,15 @@ class ReplicateOptions:
     state_dir: Path | None = None
     author: str = ""
     timeout_seconds: float = 30.0
+
+    @property
+    def uplink(self) -> UplinkSettings:
+        """Return what they say of publishing."""
+        return UplinkSettings(
+            heartbeat_seconds=self.heartbeat_seconds,
+            fail_after_seconds=self.fail_after_seconds,
+            spool_bytes_max=self.spool_bytes_max,
+        )
 
 
 @dataclass(frozen=True, slots=True)

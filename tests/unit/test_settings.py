@@ -32,6 +32,8 @@ def test_a_full_file_becomes_values() -> None:
         ("config.yml",),
         settle_seconds=2.0,
         heartbeat_seconds=300.0,
+        fail_after_seconds=3600.0,
+        spool_bytes_max=64 << 20,
         scan_seconds=90.0,
         shutdown_seconds=20.0,
         timeout_seconds=0.5,

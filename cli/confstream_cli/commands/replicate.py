@@ -29,6 +29,12 @@ _Settle = Annotated[str, options.option("--settle", "How long a file rests where
 _Poll = Annotated[str | None, options.option("--poll", "Look so often instead of waiting for events.", "TIME")]
 _ScanInterval = Annotated[str, options.option("--scan-interval", "Compare everything so often.", "TIME")]
 _Heartbeat = Annotated[str, options.option("--heartbeat", "Prove life on the replica; 0 never.", "TIME")]
+_FailAfter = Annotated[
+    str, options.option("--fail-after", "End with an error when the replica took nothing for so long; 0 never.", "TIME")
+]
+_SpoolMax = Annotated[
+    str, options.option("--spool-max", "Past this, the oldest unpublished revisions are merged.", "SIZE")
+]
 _NoGuards = Annotated[bool, options.option("--no-guards", "Believe an empty directory, too.")]
 _Takeover = Annotated[bool, options.option("--takeover", "Write although another writer fenced this one.")]
 _UnsafeSingleWriter = Annotated[
@@ -55,6 +61,8 @@ class Given:
     poll: _Poll = None
     scan_interval: _ScanInterval = "60s"
     heartbeat: _Heartbeat = "5m"
+    fail_after: _FailAfter = "0"
+    spool_max: _SpoolMax = "256MiB"
     no_guards: _NoGuards = False
     takeover: _Takeover = False
     unsafe_single_writer: _UnsafeSingleWriter = False
@@ -75,6 +83,8 @@ class Given:
             polling=None if self.poll is None else True,
             shutdown_seconds=options.seconds("--shutdown-timeout", self.shutdown_timeout),
             heartbeat_seconds=options.seconds("--heartbeat", self.heartbeat, least=0),
+            fail_after_seconds=options.seconds("--fail-after", self.fail_after, least=0),
+            spool_bytes_max=options.size("--spool-max", self.spool_max, least=1 << 20),
             guards=not self.no_guards,
             takeover=self.takeover,
             unsafe_single_writer=self.unsafe_single_writer,
@@ -178,6 +188,8 @@ def _tell_settings(
         "poll": f"{asked.poll_seconds:g}s" if asked.polling else "",
         "scan": f"{asked.scan_seconds:g}s",
         "heartbeat": f"{asked.heartbeat_seconds:g}s" if asked.heartbeat_seconds else "never",
+        "fail after": f"{asked.fail_after_seconds:g}s" if asked.fail_after_seconds else "",
+        "spool": confstream.show_size(asked.spool_bytes_max),
         "shutdown": f"{asked.shutdown_seconds:g}s",
         "timeout": f"{asked.timeout_seconds:g}s",
         "once": "yes" if asked.once else "",
