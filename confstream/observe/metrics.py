@@ -6,7 +6,8 @@ path (P14). What a meter counts under a name that is not declared here is not sh
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
 
 from confstream import guards
@@ -39,7 +40,8 @@ class Metric:
     """One metric: its *name* without the prefix, kind, help, and *labels* besides ``stream``.
 
     A gauge has *value*, a number or one by the value of its only label; what
-    a meter feeds has *always*: the label values that are shown from the start.
+    a meter feeds has *always*: the values of its labels that are shown from the
+    start, so that the first increase is one.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
     value: Callable[[Vitals], float | Mapping[str, float]] | None = None
-    always: tuple[tuple[str, ...], ...] = ()
+    always: Callable[[Vitals], Iterable[tuple[str, ...]]] = lambda _vitals: ()
 
 
 def _gauge(name: str, text: str, value: Callable[[Vitals], float | Mapping[str, float]], *labels: str) -> Metric:
@@ -55,9 +57,12 @@ def _gauge(name: str, text: str, value: Callable[[Vitals], float | Mapping[str, 
 
 
 def _counter(name: str, text: str, **always: Sequence[str]) -> Metric:
-    labels = tuple(always)
-    shown = tuple((value,) for value in always[labels[0]]) if len(labels) == 1 else () if labels else ((),)
-    return Metric(name, "counter", text, labels, always=shown)
+    shown = tuple(product(*always.values()))
+    return Metric(name, "counter", text, tuple(always), always=lambda _vitals: shown)
+
+
+def _histogram(name: str, text: str, **always: Sequence[str]) -> Metric:
+    return replace(_counter(name, text, **always), kind="histogram")
 
 
 def _status(read: Callable[[Any], float]) -> Callable[[Vitals], float]:
@@ -107,20 +112,21 @@ METRICS = (
            lambda vitals: {name: float(not why) for name, why in vitals.validators.items()}, "validator"),
     _counter("changes_total", "Recorded changes of files.", op=("put", "delete", "mode")),
     _counter("skipped_files_total", "Paths that were left out, each once as it began.", reason=left_out.REASONS),
-    _counter("validation_failures_total", "Files that were found invalid.", validator=()),
+    Metric("validation_failures_total", "counter", "Files that were found invalid.", ("validator",),
+           always=lambda vitals: [(name,) for name in vitals.validators]),
     _counter("suspicious_changes_total", "Changes that look like damage.", kind=(*guards.KINDS, "root_missing")),
     _counter("coalesced_revisions_total", "Waiting revisions that were merged for want of room."),
     _counter("snapshots_total", "Snapshots that were written."),
     _counter("restores_total", "Restores that this process made or found made.", outcome=("restored", "failed")),
-    _counter("storage_requests_total", "Requests to the storage, by how they ended.", op=(), outcome=OUTCOMES),
+    _counter("storage_requests_total", "Requests to the storage, by how they ended.", op=_OPERATIONS, outcome=OUTCOMES),
     _counter("storage_bytes_total", "Bytes of objects.", direction=("sent", "received")),
-    Metric("storage_request_duration_seconds", "histogram", "How long requests to the storage took.", ("op",),
-           always=tuple((operation,) for operation in _OPERATIONS)),
-    Metric("restore_duration_seconds", "histogram", "How long restores by this process took.", always=((),)),
+    _histogram("storage_request_duration_seconds", "How long requests to the storage took.", op=_OPERATIONS),
+    _histogram("restore_duration_seconds", "How long restores by this process took."),
 )  # fmt: skip
 """All there are, each with the label ``stream`` besides its own."""
 
-PINGS = _counter("pings_total", "Pings of the dead man's switch.", outcome=("ok", "failed"))
+_PING_OUTCOMES = (("ok",), ("failed",))
+PINGS = Metric("pings_total", "counter", "Pings of the dead man's switch.", ("outcome",))
 """Of the process, not of a stream."""
 
 
@@ -162,12 +168,12 @@ class _Collector:
             family = _family(metric, ("stream", *metric.labels))
             for vitals, reading in read:
                 if metric.value is None:
-                    _add(family, metric, reading, (vitals.name,))
+                    _add(family, metric, reading, metric.always(vitals), (vitals.name,))
                 else:
                     _add_gauge(family, metric.value(vitals), vitals.name)
             yield family
         pings = _family(PINGS, PINGS.labels)
-        _add(pings, PINGS, self._process.read(), ())
+        _add(pings, PINGS, self._process.read(), _PING_OUTCOMES, ())
         yield pings
 
 
@@ -190,16 +196,22 @@ def _add_gauge(family: Any, found: float | Mapping[str, float], stream: str) -> 
         family.add_metric([stream], float(found))
 
 
-def _add(family: Any, metric: Metric, reading: Reading, first: tuple[str, ...]) -> None:  # noqa: ANN401 - see _family
-    """Add what a meter has of *metric*."""
+def _add(
+    family: Any,  # noqa: ANN401 - see _family
+    metric: Metric,
+    reading: Reading,
+    always: Iterable[tuple[str, ...]],
+    first: tuple[str, ...],
+) -> None:
+    """Add what a meter has of *metric*, and zeros for the values that are *always* there."""
     found: Mapping[tuple[str, ...], Any]
     if metric.kind == "histogram":
-        found = dict.fromkeys(metric.always, Distribution()) | _by_values(metric, reading.distributions)
+        found = dict.fromkeys(always, Distribution()) | _by_values(metric, reading.distributions)
         for values, each in sorted(found.items()):
             buckets = [(str(bound), within) for bound, within in zip(BUCKETS_SECONDS, each.within, strict=True)]
             family.add_metric([*first, *values], [*buckets, ("+Inf", each.count)], each.sum_seconds)
         return
-    found = dict.fromkeys(metric.always, 0.0) | _by_values(metric, reading.counts)
+    found = dict.fromkeys(always, 0.0) | _by_values(metric, reading.counts)
     for values, count in sorted(found.items()):
         family.add_metric([*first, *values], count)
 
