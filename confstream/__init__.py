@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from confstream.log.publisher import Publisher, Writer
     from confstream.masking import mask_line
     from confstream.moments import check_tag, format_local, format_utc, parse_duration
+    from confstream.observe.asking import ask_health
     from confstream.observe.observer import observing
     from confstream.presence import is_missing
     from confstream.replicator import ReplicateOptions, ReplicateReport, Replicator
@@ -67,6 +68,7 @@ _HOMES = {
     "confstream.masking": "mask_line",
     "confstream.moments": "check_tag format_local format_utc parse_duration",
     "confstream.presence": "is_missing",
+    "confstream.observe.asking": "ask_health",
     "confstream.observe.observer": "observing",
     "confstream.replicator": "ReplicateOptions ReplicateReport Replicator",
     "confstream.restorer": "RestoreOptions RestoreReport read_one restore",
@@ -125,6 +127,7 @@ __all__ = [
     "VerifyReport",
     "Writer",
     "about",
+    "ask_health",
     "carrying",
     "check_backend",
     "check_tag",

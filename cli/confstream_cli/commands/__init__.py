@@ -10,6 +10,7 @@ EXAMPLES = {
     "ls": "confstream ls s3://bucket/frigate --revision -3 --recursive",
     "diff": "confstream diff s3://bucket/frigate latest-good latest --path config.yml",
     "status": "confstream status s3://bucket/frigate --max-lag 15m",
+    "health": "confstream health --listen 127.0.0.1:9099",
     "verify": "confstream verify s3://bucket/frigate",
     "compact": "confstream compact s3://bucket/frigate --dry-run",
     "check-backend": "confstream check-backend s3://bucket/frigate --rounds 5",

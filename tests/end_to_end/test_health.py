@@ -1,0 +1,216 @@
+"""A sidecar that cannot fail silently: whatever goes wrong shows in log, health, metrics and from outside."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Replicas
+from tests.endpoints import LISTEN, Endpoints
+from tests.processes import PATIENCE_SECONDS, ROOT, confstream, run_confstream
+from tests.proxy import CuttingProxy, error_body
+from tests.servers import free_port, wait_until
+
+RED_SECONDS = 10.0
+"""How long anything may look well that is not."""
+
+_OPTIONS = ("--settle", "0.2s", *LISTEN)
+_CANARY = "canary-7261"
+_REASONS = {"denied": "replica-denied", "reset": "replica-unreachable", "blackhole": "replica-unreachable"}
+
+
+def _fail(proxy: CuttingProxy, how: str) -> None:
+    if how == "denied":
+        proxy.fail("status", method="*", times=100_000, status=403, body=error_body("AccessDenied"))
+    else:
+        proxy.fail(how, method="*", times=100_000)
+
+
+@pytest.mark.parametrize("how", _REASONS)
+def test_p7_when_no_call_succeeds_everything_is_red_within_seconds_and_green_again_after(
+    how: str, s3: str, moto_proxy: CuttingProxy, replicas: Replicas, tree: Path
+) -> None:
+    onlooker = replicas.look_at(s3)
+    through = {"AWS_ENDPOINT_URL": moto_proxy.endpoint}
+    (tree / "config.yml").write_text("a: 1\n")
+
+    with confstream("replicate", tree, s3, "--timeout", "15s", *_OPTIONS, environment=through) as writer:
+        seen = Endpoints.of(writer)
+        onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
+        writer.wait_until(lambda: seen.status == "ok", "health to be ok")
+        assert seen.metrics["up_to_date"] == 1
+        _fail(moto_proxy, how)
+        (tree / "config.yml").write_text("a: 2\n")
+
+        writer.wait_until(lambda: seen.health["code"] == 503, "health to be red", seconds=RED_SECONDS)
+
+        assert _REASONS[how] in seen.reasons
+        metrics = seen.metrics
+        assert metrics['health{status="failing"}'] == 1
+        assert (metrics["up_to_date"], metrics["pending_changes"]) == (0, 1)
+        assert seen.get("/readyz")[0] == seen.get("/startz")[0] == seen.get("/livez")[0] == 200
+        assert run_confstream("health", "--listen", seen.address).code == 15
+        outside = run_confstream("status", s3, "--timeout", "5s", environment=through)
+        assert outside.code == 16, outside
+        writer.wait_for_line("does not take revisions")
+
+        moto_proxy.reset()
+        onlooker.wait_for_file("config.yml", b"a: 2\n", writer)
+        writer.wait_until(lambda: seen.status == "ok", "health to be ok again")
+        assert seen.metrics["up_to_date"] == 1
+        writer.wait_for_line("recovered")
+        assert writer.stop().code == 0
+
+
+def test_p7_a_replica_that_is_out_of_reach_at_the_start_is_red_and_the_pod_still_gets_ready(
+    s3: str, tree: Path
+) -> None:
+    nowhere = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    (tree / "config.yml").write_text("a: 1\n")
+
+    with confstream(
+        "replicate", tree, s3, "--timeout", "5s", "--shutdown-timeout", "1s", *_OPTIONS, environment=nowhere
+    ) as writer:
+        seen = Endpoints.of(writer)
+        writer.wait_until(lambda: "replica-unreachable" in seen.reasons, "health to be red", seconds=RED_SECONDS)
+        writer.wait_until(lambda: seen.get("/readyz")[0] == 200, "readiness")
+
+        assert seen.health["code"] == 503
+        assert seen.get("/startz")[0] == 200
+        assert seen.metrics["last_success_timestamp_seconds"] == 0
+
+
+def test_health_says_in_its_exit_code_whether_anybody_has_to_look(tree: Path, replicas: Replicas) -> None:
+    (tree / "config.yml").write_text("a: 1\n")
+    nobody = run_confstream("health", "--listen", f"127.0.0.1:{free_port()}")
+
+    with confstream("replicate", tree, replicas.make(), *_OPTIONS) as writer:
+        seen = Endpoints.of(writer)
+        writer.wait_until(lambda: seen.status == "ok", "health to be ok")
+        well = run_confstream("health", environment={"CONFSTREAM_LISTEN": seen.address})
+        (tree / "config.yml").write_text("a: [\n")
+        writer.wait_until(lambda: seen.status == "degraded", "health to be degraded")
+        degraded = run_confstream("health", "--listen", seen.address)
+        (tree / "config.yml").unlink()
+        writer.wait_until(lambda: seen.status == "failing", "health to be failing")
+        failing = run_confstream("health", "--listen", seen.address)
+        document = run_confstream("health", "--json", "--listen", seen.address)
+
+    assert nobody.code == 16
+    assert "nobody answers on 127.0.0.1" in nobody.stderr
+    assert (well.code, well.stdout) == (0, "tree: ok, revision 1\n")
+    assert degraded.code == 0
+    assert degraded.stdout.startswith("tree: degraded, revision 2\n  doubtful: doubtful: config.yml: config.yml:2:1: ")
+    assert failing.code == 15
+    assert "held since 2" in failing.stdout
+    assert failing.stderr == "confstream: failing: tree\n"
+    assert document.code == 15
+    assert '"status": "failing"' in document.stdout
+
+
+def test_what_answers_but_is_not_confstream_counts_as_nobody(moto_proxy: CuttingProxy) -> None:
+    ended = run_confstream("health", "--listen", moto_proxy.endpoint.removeprefix("http://"))
+
+    assert ended.code == 16
+    assert "is not confstream" in ended.stderr
+
+
+def test_p6_without_pyyaml_replication_goes_on_and_health_says_what_is_missing(
+    tmp_path: Path, tree: Path, replicas: Replicas
+) -> None:
+    shadow = tmp_path / "shadow"
+    shadow.mkdir()
+    (shadow / "yaml.py").write_text("raise ImportError('no such module', name='yaml')\n")
+    path = os.pathsep.join(map(str, (shadow, ROOT, ROOT / "cli")))
+    onlooker = replicas.look_at(replicas.make())
+    (tree / "config.yml").write_text("a: 1\n")
+
+    with confstream("replicate", tree, onlooker.url, *_OPTIONS, environment={"PYTHONPATH": path}) as writer:
+        seen = Endpoints.of(writer)
+        onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
+        (tree / "config.yml").write_text("a: [\n")
+        onlooker.wait_for_file("config.yml", b"a: [\n", writer)
+        health, metrics = seen.health, seen.metrics
+        writer.wait_for_line("the validator yaml is broken")
+        assert writer.stop().code == 0
+
+    assert (health["status"], health["code"]) == ("degraded", 200)
+    (reason,) = health["streams"][0]["reasons"]
+    assert reason["reason"] == "validator-broken"
+    assert "the module yaml cannot be imported" in reason["what"]
+    assert health["streams"][0]["validators"]["yaml"] is False
+    assert metrics['validator_ok{validator="yaml"}'] == 0
+    assert metrics['validator_ok{validator="json"}'] == 1
+    assert [str(entry.verdict.status) for entry in onlooker.log()] == ["ok", "ok"], "not checked is not invalid"
+
+
+def test_a_port_in_use_is_said_before_anything_is_done(tree: Path, replicas: Replicas) -> None:
+    with confstream("replicate", tree, replicas.make(), *_OPTIONS) as writer:
+        taken = Endpoints.of(writer).address
+        other = tree.parent / "other"
+        other.mkdir()
+
+        ended = run_confstream("replicate", other, replicas.make(), "--listen", taken)
+
+    assert ended.code == 2
+    assert f"cannot listen on {taken}: Address already in use" in ended.stderr
+    assert not (other / ".confstream").exists()
+
+
+def test_once_does_not_listen(tree: Path, replicas: Replicas) -> None:
+    (tree / "config.yml").write_text("a: 1\n")
+
+    ended = run_confstream("replicate", "--once", tree, replicas.make(), *LISTEN)
+
+    assert ended.code == 0, ended
+    assert "listening" not in ended.stderr
+
+
+def test_p12_no_endpoint_shows_a_secret(tree: Path) -> None:
+    (tree / "config.yml").write_text(f"password: {_CANARY}\nb: [\n")
+    (tree / "secrets.json").write_text(f'{{"token": "{_CANARY}"')
+    replica = f"ftp://me:{_CANARY}@127.0.0.1:{free_port()}/x"
+    options = ("--shutdown-timeout", "1s", "--timeout", "2s", "--storage-option", f"password={_CANARY}", *_OPTIONS)
+
+    with confstream("replicate", tree, replica, *options) as writer:
+        seen = Endpoints.of(writer)
+        writer.wait_until(lambda: seen.status == "failing", "health to be red")
+        writer.wait_until(lambda: "doubtful" in seen.reasons, "the verdict")
+        answers = [seen.get(path)[1] for path in ("/", "/livez", "/startz", "/readyz", "/healthz", "/metrics")]
+        asked = run_confstream("health", "--json", "--listen", seen.address)
+        said = writer.so_far
+
+    assert "ftp" in answers[4]
+    assert _CANARY not in "".join(answers) + str(asked) + str(said)
+
+
+def test_p11_probes_and_scrapes_ask_nothing_of_the_replica(
+    s3: str, moto_proxy: CuttingProxy, replicas: Replicas, tree: Path
+) -> None:
+    onlooker = replicas.look_at(s3)
+    through = {"AWS_ENDPOINT_URL": moto_proxy.endpoint}
+    (tree / "config.yml").write_text("a: 1\n")
+
+    with confstream("replicate", tree, s3, *_OPTIONS, environment=through) as writer:
+        seen = Endpoints.of(writer)
+        onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
+        writer.wait_until(lambda: seen.status == "ok", "health to be ok")
+        moto_proxy.reset()
+        for path in ("/livez", "/readyz", "/healthz", "/metrics"):
+            assert seen.get(path)[0] == 200
+
+        assert moto_proxy.counts == {}
+
+
+def test_metrics_count_what_was_recorded_and_what_was_left_out(tree: Path, replicas: Replicas) -> None:
+    (tree / "config.yml").write_text("a: 1\n")
+    (tree / ".env").write_text("")
+    os.mkfifo(tree / "pipe")
+
+    with confstream("replicate", tree, replicas.make(), *_OPTIONS) as writer:
+        seen = Endpoints.of(writer)
+        wait_until(lambda: seen.metrics['changes_total{op="put"}'] >= 2, PATIENCE_SECONDS, "the first capture")
+        metrics = seen.metrics
+
+    assert metrics['skipped_files_total{reason="special"}'] == 1
+    assert metrics["files"] == 2
