@@ -89,6 +89,8 @@ _HARMLESS = re.compile(
     r"|true|false|yes|no|on|off|null|none|~|\[\]|\{\}|)[\"']?)[,;]?\s*$",
     re.IGNORECASE,
 )
+_FILE_NAME = re.compile(r"\.(?:ya?ml|jsonl?|toml|xml|ini)$", re.IGNORECASE)
+_PLACE = re.compile(r"[0-9]{1,9}(?::[0-9]{1,9})?: [a-z]")
 _JSON_CONSTANT = re.compile(r"(?:true|false|null)(?=\s*[,}\]])")
 
 _URL_TOKEN = re.compile(r"[^\s\"'<>`]+")
@@ -277,6 +279,9 @@ def _mask_pairs(line: str) -> tuple[str, tuple[int, int] | None]:
 
 
 def _is_secret(key: str, value: str) -> bool:
+    if _FILE_NAME.search(key) and _PLACE.match(value):
+        # ``secrets.yaml:12:3: could not find expected ':'`` says where, not what.
+        return False
     if is_secret_key(key.strip()):
         return True
     words = {word.lower() for word in _CAMEL.split(key[-64:])}

@@ -16,6 +16,7 @@ from confstream.complaint import Complaint
 from confstream.errors import ConfstreamError
 from confstream.events import about, carrying
 from confstream.journal import fork as forks
+from confstream.journal.announcement import Before, announce
 from confstream.journal.draft import Draft
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Comparison, Origin, compare
@@ -89,13 +90,17 @@ class Session:
             intent = forks.intent_of(draft, self._ledger.settled)
             if self._is_first:
                 intent = replace(intent, verdict=self._judged(intent))
+            before = Before(self.publisher.head.tree, self.publisher.head.verdict)
             published = self.publisher.publish(intent, self._sources.find, self._sources.at_hand)
             self._ledger.confirmed(draft.write_id, published.position)
             self._publishing = None
             self._is_first = False
-            if published.revision is not None:
-                _say_published(published, draft)
             on_published(published)
+            if published.revision is not None:
+                seconds = max(0.0, (self._clock.now_ns() - draft.time_ns) / 1e9)
+                # What others published meanwhile is not what this writer changed.
+                known = None if published.adopted else before
+                announce(published.revision, known, self._sources.at_hand, seconds)
 
     def coalesce(self, keep_newest: int) -> int:
         """Merge old drafts in the ledger, but none that may be on its way; return how many fewer there are (P14)."""
@@ -214,11 +219,3 @@ class Session:
         else:
             self._unpacked.over("recovered: packing works again", extra=about("recovered", what="packing"))
             logger.info("%s", report, extra=about("packed"))
-
-
-def _say_published(published: Published, draft: Draft) -> None:
-    from confstream.textdiff import summary  # noqa: PLC0415 - what an idle writer never needs
-
-    number, source = published.position.number, draft.authorship.source
-    said = about("revision_published", position=number, source=source)
-    logger.info("revision %d: %s (%s)", number, summary(draft.changes), source, extra=said)

@@ -138,6 +138,11 @@ def load(name: str) -> Profile:
     return parse(file.read_text(encoding="utf-8"), name)
 
 
+def secrets_in(path: bytes) -> tuple[str, ...]:
+    """Return the key paths that any application keeps secret in a file at *path*, whichever application it is."""
+    return tuple(dict.fromkeys(key for name in _ORDER for key in load(name).secrets_in(path)))
+
+
 def recognise(root: str | bytes | os.PathLike[str]) -> Recognised:
     """Return the profile that fits the directory *root*, for ``--profile auto``; ``generic`` when in doubt."""
     found = signs.guess(root)

@@ -209,6 +209,11 @@ def test_a_long_text_is_masked_in_linear_time(piece: str) -> None:
     assert seconds(long) < 24 * seconds(short) + 0.5
 
 
+@pytest.mark.parametrize("line", ["secrets.yaml:12:3: could not find expected ':'", "x (auth.json:7: extra data)"])
+def test_the_place_of_a_finding_is_no_secret(line: str) -> None:
+    assert mask_line(line) == line
+
+
 def test_a_line_of_a_megabyte_is_masked() -> None:
     line = '{"user": "x", "password": "hunter2", "on": [1, 2]}, ' * 20_000
 
