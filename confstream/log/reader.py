@@ -316,7 +316,7 @@ class LogReader:
                 before, listing = listing, self._relist()
                 relisted += 1
                 if listing == before or relisted >= _RELIST_MAX:
-                    why = "an object between is missing" if isinstance(error, _GapError) else str(error)
+                    why = "" if isinstance(error, _GapError) else str(error)
                     raise self._broken(number, why) from error
 
     def _parallel(self, work: Callable[[_K], _T], over: Iterable[_K]) -> Iterable[_T]:
@@ -342,9 +342,11 @@ class LogReader:
         )
 
     def _broken(self, number: int, why: str) -> IntegrityError:
-        near = plan.nearest(plan.reachable(self._sound(self.listing)), number)
+        ranges = plan.reachable(self._sound(self.listing))
+        near = plan.nearest(ranges, number)
+        absent = max((last for _, last in ranges if last < number), default=self.oldest() - 1) + 1
         hint = " and ".join(f"revision {one}" for one in near if one != number) or "none"
-        why = "; ".join([*self._damaged.values()][:_NAMED_MAX]) or why
+        why = "; ".join([*self._damaged.values()][:_NAMED_MAX]) or why or f"{layout.log_key(absent)} is missing"
         return IntegrityError(f"revision {number} cannot be read: {why}; the nearest that can be: {hint}")
 
 

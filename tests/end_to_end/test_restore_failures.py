@@ -1,6 +1,7 @@
 """Restores that cannot be: each says why, in time, with a code of its own, and leaves what is there."""
 
 import os
+import re
 import socket
 import sys
 import threading
@@ -118,8 +119,9 @@ def test_p8_a_missing_revision_is_an_integrity_error_that_names_the_nearest_poin
     done = run_confstream("restore", replica, tmp_path / "target", *moment)
 
     assert done.code == _INTEGRITY, done
-    assert "2" in done.stderr
-    assert read_directory(tmp_path / "target") == {} if (tmp_path / "target").exists() else True
+    assert f"log/{3:020} is missing" in done.stderr
+    assert re.search(r"the nearest that can be: revision 2\b", done.stderr), done
+    assert not (tmp_path / "target").exists() or read_directory(tmp_path / "target") == {}
 
 
 def test_p8_what_is_before_the_missing_revision_is_restored_all_the_same(
@@ -151,7 +153,7 @@ def test_p8_a_time_before_history_is_not_found_and_the_first_point_is_named(repl
     done = run_confstream("restore", replica, tmp_path / "target", "--timestamp", "2020-01-01")
 
     assert done.code == _NOT_FOUND, done
-    assert "1" in done.stderr
+    assert re.search(r"the first is revision 1\b", done.stderr), done
 
 
 @pytest.mark.parametrize("moment", ["tomorrow-ish", "2026-13-01", "5 parsecs ago", "2099-01-01"])
@@ -168,14 +170,15 @@ def test_p7_an_unreachable_replica_is_reported_within_five_seconds_and_given_up_
     nobody_there: str, tmp_path: Path
 ) -> None:
     clock = SystemClock()
-    start = clock.elapsed_seconds()
 
     with confstream("restore", nobody_there, tmp_path / "target", "--timeout", "8s") as restorer:
         restorer.wait_for_line("127.0.0.1", seconds=5)
+        reported = clock.elapsed_seconds()
         done = restorer.finish(30)
 
     assert done.code == _UNREACHABLE, done
-    assert clock.elapsed_seconds() - start < 8 + 4
+    # It was reported after the time began to run; a second is for the end of the process.
+    assert clock.elapsed_seconds() - reported < 8 + 1
 
 
 def test_p7_a_replica_that_accepts_and_never_answers_is_reported_and_given_up(
@@ -185,16 +188,16 @@ def test_p7_a_replica_that_accepts_and_never_answers_is_reported_and_given_up(
     with socket.create_server(("127.0.0.1", 0)) as mute:
         for name, value in environment(f"http://127.0.0.1:{mute.getsockname()[1]}").items():
             monkeypatch.setenv(name, value)
-        start = clock.elapsed_seconds()
         with confstream("restore", "s3://backups/frigate", tmp_path / "target", "--timeout", "7s") as restorer:
             mute.settimeout(PATIENCE_SECONDS)
             asked, _ = mute.accept()
+            connected = clock.elapsed_seconds()
             with asked:
-                restorer.wait_until(lambda: restorer.so_far.stderr != "", "a line about it", seconds=5)
+                restorer.wait_for_line("s3://backups/frigate", seconds=5)
                 done = restorer.finish(30)
 
     assert done.code == _UNREACHABLE, done
-    assert clock.elapsed_seconds() - start < 7 + 4
+    assert clock.elapsed_seconds() - connected < 7 + 1
 
 
 def test_p2_an_unreachable_replica_fails_closed_when_the_configuration_is_missing(

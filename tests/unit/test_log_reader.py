@@ -31,7 +31,7 @@ def test_p8_a_gap_is_an_error_that_names_the_nearest_revisions() -> None:
     grow(store, 20, snapshot_every=10)
     store.delete([log_key(7)])
 
-    with pytest.raises(IntegrityError, match=r"revision 8 .* missing; .*: revision 6 and revision 10"):
+    with pytest.raises(IntegrityError, match=rf"revision 8 .*{log_key(7)} is missing; .*: revision 6 and revision 10"):
         LogReader(store).checkout(8)
     with pytest.raises(IntegrityError, match="revision 6 and revision 10"):
         LogReader(store).revision(7)
