@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from confstream.observe.asking import ask_health
     from confstream.observe.observer import observing
     from confstream.presence import is_missing
+    from confstream.profiles.memory import plain_guards
     from confstream.replicator import ReplicateOptions, ReplicateReport, Replicator
     from confstream.restorer import RestoreOptions, RestoreReport, read_one, restore
     from confstream.revision import Authorship, Heartbeat, Status, Verdict
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from confstream.sizes import parse_size, show_size
     from confstream.store.open import mask_url, open_store, parse_storage_options
     from confstream.textdiff import quote_path, summary
+    from confstream.tracking import Tracking, TrackOptions, track
     from confstream.tree import Change, Entry, Kind, Tree
     from confstream.verifier import VerifyReport, verify
 
@@ -70,6 +72,7 @@ _HOMES = {
     "confstream.presence": "is_missing",
     "confstream.observe.asking": "ask_health",
     "confstream.observe.observer": "observing",
+    "confstream.profiles.memory": "plain_guards",
     "confstream.replicator": "ReplicateOptions ReplicateReport Replicator",
     "confstream.restorer": "RestoreOptions RestoreReport read_one restore",
     "confstream.revision": "Authorship Heartbeat Status Verdict",
@@ -77,6 +80,7 @@ _HOMES = {
     "confstream.sizes": "parse_size show_size",
     "confstream.store.open": "mask_url open_store parse_storage_options",
     "confstream.textdiff": "quote_path summary",
+    "confstream.tracking": "TrackOptions Tracking track",
     "confstream.tree": "Change Entry Kind Tree",
     "confstream.verifier": "VerifyReport verify",
 }
@@ -120,6 +124,8 @@ __all__ = [
     "Status",
     "SystemClock",
     "Target",
+    "TrackOptions",
+    "Tracking",
     "Tree",
     "UnavailableError",
     "UsageError",
@@ -144,6 +150,7 @@ __all__ = [
     "parse_size",
     "parse_storage_options",
     "peek",
+    "plain_guards",
     "quote_path",
     "read_one",
     "recording",
@@ -151,6 +158,7 @@ __all__ = [
     "show_size",
     "stream_name",
     "summary",
+    "track",
     "tree_diff",
     "verify",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 
 from confstream.errors import UsageError
 from confstream.selection import Selection
+from confstream.settings_checks import CHECKS, LABELS, REQUIRED, Check
 from confstream.settings_document import Node, read, unknown
 from confstream.settings_kinds import AUTO, BOOLEAN, OPTIONS, PATHS, PATTERNS, PROFILE, SIZE, TEXT, Kind, duration, flow
 
@@ -37,6 +38,9 @@ class Stream:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     guard: tuple[str, ...] | None = None
+    validators: tuple[Check, ...] = ()
+    required: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     settle_seconds: float | None = None
     heartbeat_seconds: float | None = None
     fail_after_seconds: float | None = None
@@ -178,6 +182,9 @@ _KEYS = (
     _Key("include", "include", PATTERNS, "Track only these, as .gitignore names files."),
     _Key("exclude", "exclude", PATTERNS, "Do not track these; a pattern that begins with ! takes back."),
     _Key("guard", "guard", PATHS, "Files without which the configuration is missing, instead of the profile's."),
+    _Key("validators", "validators", CHECKS, "What else judges files: built-in validators, commands, JSON Schemas."),
+    _Key("required", "required", REQUIRED, "Keys that files must have, by pattern; a dot leads into a mapping."),
+    _Key("labels", "labels", LABELS, "Recorded with every revision."),
     _Key("settle", "settle_seconds", duration(0.02), "How long a file must be unchanged, as in 2s.", option=True),
     _Key("heartbeat", "heartbeat_seconds", duration(0), "How often to prove being alive; 0 is never.", option=True),
     _Key(

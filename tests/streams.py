@@ -13,6 +13,20 @@ streams:
     include: ["*.yml"]
     exclude: ["*.bak", "!keep.bak"]
     guard: config.yml
+    validators:
+      json: "*.conf"
+      checker:
+        command: [check, "{file}"]
+        patterns: config.yml
+        good: "a: 1"
+        bad: "a: x"
+        sample: config.yml
+        timeout: 5s
+        accepts: [0, 3]
+        environment: {LANG: C}
+        shows_output: true
+    required: {config.yml: [cameras, mqtt.host]}
+    labels: {site: home}
     settle: 2s
     heartbeat: 5m
     fail_after: 1h

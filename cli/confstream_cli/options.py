@@ -88,7 +88,12 @@ Include = Annotated[list[str] | None, option("--include", "Track only these, as 
 Exclude = Annotated[list[str] | None, option("--exclude", "Do not track these; ! takes back.", "PATTERN")]
 Profile = Annotated[
     str,
-    option("--profile", "generic leaves out logs, locks, caches and temporary files; none tracks everything.", "NAME"),
+    option(
+        "--profile",
+        "Rules for an application, see 'profile list'; auto recognises it, generic leaves out logs, locks, caches and"
+        " temporary files, none tracks everything.",
+        "NAME",
+    ),
 ]
 StateDir = Annotated[str | None, option("--state-dir", "Where the journal lives [.confstream].", "DIRECTORY")]
 DryRun = Annotated[bool, option("--dry-run", "Change nothing, only say what would be done.")]
@@ -162,9 +167,9 @@ def size(option: str, text: str, *, least: int = 0) -> int:
     return found
 
 
-def selection(profile: str, include: list[str] | None, exclude: list[str] | None) -> confstream.Selection:
-    """Return what is tracked."""
-    return confstream.Selection(tuple(include or ()), tuple(exclude or ()), profile)
+def tracked(profile: str, include: list[str] | None, exclude: list[str] | None) -> confstream.TrackOptions:
+    """Return what is to be tracked."""
+    return confstream.TrackOptions(profile, tuple(include or ()), tuple(exclude or ()))
 
 
 def _is_place(argument: str) -> bool:

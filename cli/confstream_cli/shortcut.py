@@ -49,8 +49,12 @@ def _restore(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> str | 
         return None
     import confstream  # noqa: PLC0415 - only for this
 
+    tree = asked.places[1]
+    guards = confstream.plain_guards(tree, asked.profile, asked.guards or [])
+    if guards is None:
+        return None
     try:
-        found = confstream.is_missing(asked.places[1], asked.guards or [])
+        found = confstream.is_missing(tree, guards)
     except confstream.ConfstreamError:
         # The ordinary way comes to the same, and has the words and the exit code for it.
         return None
@@ -85,7 +89,7 @@ class _Asked:
                 return False
             else:
                 self.places.append(argument)
-        return not waiting and self.profile in {None, "generic"}
+        return not waiting
 
     def take_variables(self, environ: "Mapping[str, str]") -> bool:
         """Return whether the variables are of the plain kind; arguments come before them."""
@@ -102,7 +106,9 @@ class _Asked:
                 self.flags[flag] = value in _TRUE
         if self.guards is None:
             self.guards = environ.get("CONFSTREAM_GUARD", "").split()
-        return self.profile is not None or environ.get("CONFSTREAM_PROFILE", "generic") == "generic"
+        if self.profile is None:
+            self.profile = environ.get("CONFSTREAM_PROFILE")
+        return True
 
     def _set(self, name: str, value: str) -> None:
         if name == "--profile":

@@ -5,7 +5,7 @@ another volume (P10), and never takes an unreadable file for a deleted one (P6).
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from confstream import guards, scan
 from confstream.clock import SystemClock
 from confstream.codec.fields import PATH_SIZE_MAX
 from confstream.journal.databases import Databases
+from confstream.journal.untracked import untracked
 from confstream.log.spool import Spool
+from confstream.selection import database_of
 from confstream.stamp import Stamp, remembered
 from confstream.tree import Change, Entry, Kind, diff
 
@@ -99,7 +101,7 @@ class Capture:
         finding.held = self._device_changed(found.root) or self._held(current, tree)
         if not finding.held:
             self._stamps = found.stamps
-            finding.changes = tuple(diff(current, tree))
+            finding.changes = tuple(diff(current, tree | self._beyond(current, tree)))
             changed = {change.path for change in finding.changes}
             finding.unsettled = tuple(sorted(changed.intersection(unsettled)))
         return finding
@@ -167,10 +169,25 @@ class Capture:
         }
         self.skipped = found.skipped | self._databases.drop_from(differing, found.found, self._stamps)
         hidden = tuple(path + b"/" if path else b"" for path in found.unreadable)
-        for path in current.keys() - found.found.keys():
+        for path in current.keys() - found.found.keys() - self._beyond(current, found.found).keys():
             if path not in found.unreadable and not path.startswith(hidden):
                 differing[path] = None
         return differing
+
+    def untracked(self, current: Mapping[bytes, Entry]) -> tuple[bytes, ...]:
+        """Return what of *current* is not tracked any more: by its path, or for it is a SQLite database on the disk."""
+        left = dict.fromkeys(untracked(current, self._selection))
+        pages = (path for path, entry in current.items() if path not in left and not entry.size % _SECTOR_BYTES)
+        # A database consists of whole pages, so most files need no look.
+        databases = [path for path in pages if current[path].kind is Kind.FILE and self.leaves_out(path)]
+        with_them = [path for path in current if database_of(path) in databases]
+        return tuple(sorted({*left, *databases, *with_them}))
+
+    def _beyond(self, current: Mapping[bytes, Entry], found: Container[bytes]) -> dict[bytes, Entry]:
+        """Return what of *current* was not *found* for it is not looked for: nothing is known of it."""
+        if all(path in found for path in current):
+            return {}
+        return {path: current[path] for path in untracked(current, self._selection) if path not in found}
 
     def leaves_out(self, path: bytes) -> bool:
         """Return whether *path*, which was never captured, is to be left out as a SQLite database, or with one.
@@ -343,6 +360,8 @@ _CLOCK = SystemClock()
 
 _NOWHERE = b".confstream"
 """A path below which no survey looks: what it says is about the root alone."""
+
+_SECTOR_BYTES = 512
 
 _TOO_LONG = f"the path is too long, at most {PATH_SIZE_MAX} bytes are possible"
 

@@ -55,7 +55,6 @@ class Journal:
         state_dir: Path,
         *,
         clock: Clock,
-        selection: Selection | None,
         settings: UplinkSettings,
         open_store: Callable[[], Store],
         author: str,
@@ -65,7 +64,7 @@ class Journal:
         """Take over an opened *ledger*. Use ``Journal.open``."""
         self.root = root
         self.replica = replica
-        self.selection = selection
+        self.selection = settings.selection
         self.clock = clock
         self.meter = meter
         self._author = author
@@ -76,8 +75,9 @@ class Journal:
         self._contact = Contact(clock)
         self._cache = ContentCache(state_dir / "content")
         self._recorder = Recorder(
-            root, ledger, self._cache, clock, selection, guards=settings.guards, validators=validators, meter=meter
-        )
+            root, ledger, self._cache, clock, settings.selection, guards=settings.guards, validators=validators,
+            meter=meter, labels=settings.labels,
+        )  # fmt: skip
         self._past = Past(root, ledger, self._cache, open_store, clock)
         self._closed = False
         self._last_status: JournalStatus | None = None
@@ -114,24 +114,24 @@ class Journal:
 
         Finishes what a crash interrupted, captures what changed meanwhile, and
         publishes in the background; the replica need not be reachable.
-        *selection* says what belongs to the tree (default: everything).
-        *guards* off also believes an empty directory (P10). *validators* give verdicts
-        (default: syntax by suffix), which never block (P6). *meter* counts. Raise ``UsageError``
-        if *tree* is no directory, ``ConfstreamError`` if another process has the journal open.
+        *selection* says what belongs to the tree (default: everything); what was captured and does
+        not any more leaves it in a revision that says so. *guards* off also believes an empty directory (P10).
+        *validators* (default: syntax by suffix) give verdicts, which never block (P6). *meter* counts. Raise
+        ``UsageError`` if *tree* is no directory, ``ConfstreamError`` if another process has the journal open.
         """
         clock, root = clock or SystemClock(), Path(tree).absolute()
         check_places(root, replica)
         given = settings or UplinkSettings(heartbeat_seconds=heartbeat_seconds)
         given = given.overruled(takeover=takeover, unsafe_single_writer=unsafe_single_writer, guards=guards)
-        given = replace(given, version=version(), host=socket.gethostname())
+        given = replace(given, version=version(), host=socket.gethostname(), selection=selection)
         options, author = dict(storage_options or {}), user() if author is None else author
         connect = partial(open_store, replica, storage_options=options, timeout_seconds=timeout_seconds, clock=clock)
         state = checkout.prepare_state_dir(root, Path(state_dir).absolute() if state_dir is not None else None)
         ledger = Ledger.open(state, clock=clock, new_id=secrets.token_bytes, owner=checkout.state_owner(root))
         try:
             journal = cls(
-                root, replica, ledger, state, clock=clock, selection=selection, settings=given, open_store=connect,
-                author=author, validators=validators or Validators.default(), meter=meter or Meter(),
+                root, replica, ledger, state, clock=clock, settings=given, open_store=connect, author=author,
+                validators=validators or Validators.default(), meter=meter or Meter(),
             )  # fmt: skip
             journal._begin(capture=capture, publish=publish, finish_restore=finish_restore)
         except BaseException:
@@ -356,6 +356,8 @@ class Journal:
     def _begin(self, *, capture: bool, publish: bool, finish_restore: bool) -> None:
         """Finish what a crash interrupted, see what changed, and start to publish."""
         self._recorder.recover(restore=finish_restore)
+        if finish_restore:
+            self._recorder.untrack()
         if capture:
             self.capture()
         if publish:

@@ -7,7 +7,7 @@ other file would make the damage part of the newest good revision (P10).
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from confstream import guards
@@ -113,6 +113,15 @@ class Judge:
             self._ledger.note(_NOTE, doubts.dump())
             self._doubts = doubts
         return combined(invalid, suspicious)
+
+    def forget(self, paths: Collection[bytes]) -> None:
+        """Doubt *paths* no more, durably: they are not of the tree any longer."""
+        blank = {path: digest for path, digest in self._doubts.blank.items() if path not in paths}
+        broken = {path: reasons for path, reasons in self._doubts.broken.items() if path not in paths}
+        doubts = replace(self._doubts, blank=blank, broken=broken)
+        if doubts != self._doubts:
+            self._ledger.note(_NOTE, doubts.dump())
+            self._doubts = doubts
 
     def _suspect(
         self,

@@ -1,5 +1,6 @@
 """How an uplink is set up and how it is, as values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
@@ -7,6 +8,7 @@ from typing import Self
 from confstream.errors import ConfstreamError
 from confstream.log.publisher import GRACE_SECONDS
 from confstream.revision import Position
+from confstream.scan import Selection
 
 HEARTBEAT_SECONDS = 300.0
 SPOOL_BYTES_MAX = 1 << 28
@@ -22,7 +24,8 @@ class UplinkSettings:
     *guards* keeps an empty directory from being believed (P10). With
     *fail_after_seconds* publishing ends for good when the replica took nothing
     for so long; 0 is never. Past *spool_bytes_max* the oldest revisions that
-    are not published are merged (P14).
+    are not published are merged (P14). *selection* is what the tree has of its
+    directory; *labels* come with every revision.
     """
 
     heartbeat_seconds: float = HEARTBEAT_SECONDS
@@ -36,6 +39,8 @@ class UplinkSettings:
     guards: bool = True
     version: str = ""
     host: str = ""
+    selection: Selection | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def overruled(self, *, takeover: bool, unsafe_single_writer: bool, guards: bool) -> Self:
         """Return these settings with what else was asked for."""

@@ -12,6 +12,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from confstream import checkout
@@ -25,6 +26,7 @@ from confstream.journal.judging import Judge
 from confstream.journal.ledger import Ledger
 from confstream.journal.left_out import LeftOut
 from confstream.journal.unprotected import Unprotected
+from confstream.journal.untracked import check_left, dropped
 from confstream.journal.views import Captured
 from confstream.journal.writes import Batch, Placer, check_authorship, plan_changes, redo, stamp_numbers, sweep
 from confstream.log.spool import Spool
@@ -55,8 +57,11 @@ class Recorder:
         guards: bool,
         validators: Validators | None = None,
         meter: Meter | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self._root = root
+        self._labels = dict(labels or {})
+        self._believe_all = not guards
         self._ledger = ledger
         self._cache = cache
         self._clock = clock
@@ -103,6 +108,29 @@ class Recorder:
         if done:
             said = about("writes_finished", files=len(done))
             logger.warning("completed %d write(s) that a crash interrupted", len(done), extra=said)
+
+    def untrack(self) -> None:
+        """Take what the selection does not track any more out of the tree, in a revision that says so.
+
+        Raise ``UsageError`` if that were every file, unless everything is believed (P10).
+        """
+        with self.quiet():
+            current = self._ledger.current
+            paths = self._capture.untracked(current)
+            if not paths:
+                return
+            if not self._believe_all:
+                check_left(current, paths)
+            changes, made = dropped(current, paths)
+            logger.warning("%s", made.message, extra=about("untracked", files=len(paths)))
+            self._judge.forget(paths)
+            write_id = secrets.token_bytes(WRITE_ID_SIZE)
+            draft = Draft(write_id, self._clock.now_ns(), self.labelled(made), changes, OK)
+            self._ledger.commit(self._ledger.record(draft))
+
+    def labelled(self, made: Authorship) -> Authorship:
+        """Return *made* with the labels that every revision of this journal has, its own first."""
+        return replace(made, labels={**self._labels, **made.labels}) if self._labels else made
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
@@ -217,7 +245,8 @@ class Recorder:
     def _intent(self, changes: Sequence[Change], authorship: Authorship, verdict: Verdict) -> Draft:
         before = {change.path: stamp_numbers(self._root, change.path) for change in changes}
         write_id, now_ns = secrets.token_bytes(WRITE_ID_SIZE), self._clock.now_ns()
-        return Draft(write_id, now_ns, authorship, tuple(changes), verdict, intent=True, before=before)
+        made = self.labelled(authorship)
+        return Draft(write_id, now_ns, made, tuple(changes), verdict, intent=True, before=before)
 
     def _content(self, entry: Entry, new: Mapping[bytes, bytes] | Spool) -> bytes | None:
         """Return a file's content, new or from before; None if it is not at hand."""
@@ -253,7 +282,7 @@ class Recorder:
         restored = self._restored_note() if authorship is None else None
         made = authorship or restored or Authorship("replicate")
         write_id = secrets.token_bytes(WRITE_ID_SIZE)
-        draft = Draft(write_id, self._clock.now_ns(), made, finding.changes, verdict)
+        draft = Draft(write_id, self._clock.now_ns(), self.labelled(made), finding.changes, verdict)
         hashes = {change.entry.hash for change in finding.changes if change.entry and change.entry.kind is Kind.FILE}
         new = ((digest, contents[digest]) for digest in sorted(hashes) if digest in contents)
         self._ledger.commit(self._ledger.record(draft, new))

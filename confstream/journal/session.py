@@ -22,6 +22,7 @@ from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Comparison, Origin, compare
 from confstream.journal.phase import UplinkSettings
 from confstream.journal.sources import Sources
+from confstream.journal.untracked import dropped, untracked
 from confstream.layout import Fork
 from confstream.log.intent import Intent, Published
 from confstream.log.publisher import Publisher, Writer
@@ -29,7 +30,7 @@ from confstream.log.reader import LogReader
 from confstream.meter import Meter
 from confstream.revision import WRITE_ID_SIZE, Authorship, Status, Verdict
 from confstream.store import Store
-from confstream.tree import apply
+from confstream.tree import Tree, apply
 
 logger = logging.getLogger("confstream.uplink")
 
@@ -73,6 +74,7 @@ class Session:
         self.origin = self._begin(reader)
         self.held = self.origin.held
         # The first revision over others' is judged against theirs: nobody did that when it was captured (P10).
+        self._untracking: Intent | None = None
         self._is_first = self.origin.relation in {Origin.BEHIND, Origin.DIVERGED, Origin.HELD}
         self._snapshot_number = max((0, *reader.listing.snapshots))
 
@@ -89,6 +91,7 @@ class Session:
                 self._publishing = draft.write_id
             intent = forks.intent_of(draft, self._ledger.settled)
             if self._is_first:
+                self._untrack(intent.tree)
                 intent = replace(intent, verdict=self._judged(intent))
             before = Before(self.publisher.head.tree, self.publisher.head.verdict)
             published = self.publisher.publish(intent, self._sources.find, self._sources.at_hand)
@@ -145,6 +148,25 @@ class Session:
         self.held = frozenset(draft.write_id for draft in pending)
         return True
 
+    def _untrack(self, tree: Tree) -> None:
+        """Publish first, and say so, what the log has that is not tracked here: nobody deleted that."""
+        publisher, head = self.publisher, self.publisher.head
+        if self._untracking is None:
+            paths = tuple(path for path in untracked(head.tree, self._settings.selection) if path not in tree)
+            if not paths:
+                return
+            changes, made = dropped(head.tree, paths)
+            logger.warning("%s", made.message, extra=about("untracked", files=len(paths)))
+            made = replace(made, labels=self._settings.labels)
+            write_id, now_ns = self._new_id(WRITE_ID_SIZE), self._clock.now_ns()
+            self._untracking = Intent(write_id, now_ns, apply(head.tree, changes), made, head.verdict)
+        supersedes, publisher.supersedes = publisher.supersedes, None
+        try:
+            publisher.publish(self._untracking, self._sources.find, self._sources.at_hand)
+            self._untracking = None
+        finally:
+            publisher.supersedes = supersedes
+
     def _judged(self, intent: Intent) -> Verdict:
         over = guards.judge(self.publisher.head.tree, intent.tree)
         if Status.OK in {over.status, intent.verdict.status}:
@@ -165,7 +187,7 @@ class Session:
         is_ours = origin.relation in {Origin.AHEAD, Origin.DIVERGED}
         if is_ours and not self._ledger.pending and not self._ledger.settled.matches(head.tree):
             # All drafts are confirmed, but not by this log: the tree as it is has to become a revision.
-            made = Authorship("replicate", message="the tree as it was found")
+            made = Authorship("replicate", message="the tree as it was found", labels=self._settings.labels)
             draft = Draft(self._new_id(WRITE_ID_SIZE), self._clock.now_ns(), made, ())
             self._ledger.commit(self._ledger.record(draft))
         return origin

@@ -7,6 +7,7 @@ replica (P7).
 
 import contextlib
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -14,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from confstream.clock import Clock, SystemClock
-from confstream.errors import ConfstreamError, UnavailableError, UsageError
+from confstream.errors import ConfstreamError, UnavailableError
 from confstream.events import about, in_stream
 from confstream.journal.journal import Journal
 from confstream.journal.vitals import Vitals
 from confstream.meter import Meter
-from confstream.replicator.child import Child, end_child, start_child
+from confstream.replicator.child import Child
+from confstream.replicator.coverage import Coverage
 from confstream.replicator.options import ReplicateOptions, ReplicateReport
 from confstream.replicator.signs import Signs
 from confstream.scan import RootGoneError, Selection, identity
 from confstream.settle import Mark, Settler
 from confstream.stamp import Stamp
+from confstream.tracking import TrackOptions
 from confstream.validate import Validators
 from confstream.watch import Events, Watcher, open_watcher
 
@@ -56,24 +59,28 @@ class Replicator:
         name: str = "",
         on_ready: Callable[[], None] = lambda: None,
         on_end: Callable[[], None] = lambda: None,
+        tracked: TrackOptions | None = None,
     ) -> None:
-        """Prepare to protect *tree*; *name* is what its stream is called in logs, else the directory's own name."""
+        """Prepare to protect *tree*; *name* is what its stream is called in logs, else the directory's own name.
+
+        *tracked*, a profile by name or to be recognised, says what *selection* and *validators* say otherwise.
+        """
         self._root = Path(tree).absolute()
         self._replica = replica
         self._options = options
-        self._selection = selection
         self._storage_options = storage_options
         self._clock = clock or SystemClock()
-        self._validators = validators or Validators.default()
+        self._coverage = Coverage(self._root, options.state_dir, tracked, selection, validators)
+        self._changes = self._ready = False
         self.meter = meter or Meter()
-        self.signs = Signs(name or self._root.name, self._validators, self._clock)
+        self.signs = Signs(name or self._root.name, self._clock)
         self._on_ready = on_ready
         self._on_end = on_end
         self._stop = threading.Event()
         self._signal = 0
         self._journal: Journal | None = None
         self._watcher: Watcher | None = None
-        self._child: Child | None = None
+        self._child = Child(options.command)
         self._deadline: float | None = None
         self._seen: dict[bytes, Stamp | None] = {}
         self._scan_at = 0.0
@@ -87,10 +94,7 @@ class Replicator:
         The second call gives up the flush: ``run`` returns at once, with an
         error if anything is not on the replica.
         """
-        child = self._child
-        if child is not None and child.poll() is None:
-            child.send_signal(number)
-        else:
+        if not self._child.signal(number):
             self._stop.set()
             if self._signal:
                 self._deadline = 0.0
@@ -126,14 +130,24 @@ class Replicator:
             self.signs.end("stopped")
 
     def _run(self) -> ReplicateReport:
+        try:
+            while True:
+                self._coverage.decide()
+                self.signs.test(self._coverage.validators)
+                self._changes = False
+                if (report := self._protect()) is not None:
+                    return report
+        finally:
+            self._child.end(signal.SIGTERM, self._options.shutdown_seconds)
+
+    def _protect(self) -> ReplicateReport | None:
+        """Replicate until the end; None if something else is to be tracked from now on."""
         options = self._options
-        if not self._root.is_dir():
-            raise UsageError(f"{self._root} is not a directory: give the directory to protect, or create it first")
         journal = Journal.open(
             self._root,
             self._replica,
             storage_options=self._storage_options,
-            selection=self._selection,
+            selection=self._coverage.selection,
             state_dir=options.state_dir,
             author=options.author,
             guards=options.guards,
@@ -144,11 +158,12 @@ class Replicator:
             clock=self._clock,
             capture=False,
             publish=False,
-            validators=self._validators,
+            validators=self._coverage.validators,
             meter=self.meter,
         )
         self._journal = journal
         try:
+            self._coverage.remember()
             self._watcher = self._watch()
             journal.on_failure(self._wake)
             settler = Settler(
@@ -158,13 +173,16 @@ class Replicator:
                 max_seconds=max(options.settle_seconds_max, options.settle_seconds),
             )
             self._start(journal, settler)
-            self._child = start_child(options.command, self._wake) if options.command else None
-            self._on_ready()
+            self._child.start(self._wake)
+            if not self._ready:
+                self._ready = True
+                self._on_ready()
             self._replicate(journal, settler)
+            if self._changes:
+                return None
             self._on_end()
             return self._end(journal, settler)
         finally:
-            end_child(self._child, options.shutdown_seconds)
             watcher, self._watcher = self._watcher, None
             if watcher is not None:
                 watcher.close()
@@ -178,9 +196,9 @@ class Replicator:
                 watcher.wake()
 
     def _watch(self) -> Watcher:
-        options, root = self._options, identity(self._root)
+        options, root, selection = self._options, identity(self._root), self._coverage.selection
         watcher = open_watcher(
-            self._root, self._selection, self._clock, polling=options.polling, interval_seconds=options.poll_seconds
+            self._root, selection, self._clock, polling=options.polling, interval_seconds=options.poll_seconds
         )
         self._watched = root
         return watcher
@@ -226,7 +244,10 @@ class Replicator:
         while not self._stop.is_set():
             if (failure := journal.failure) is not None:
                 raise failure
-            if self._child is not None and self._child.poll() is not None:
+            if self._child.code is not None:
+                return
+            if self._coverage.is_outdated:
+                self._changes = True
                 return
             if self._options.once and not len(settler):
                 return
@@ -343,20 +364,19 @@ class Replicator:
         options = self._options
         if self._deadline is None:
             self._deadline = self._clock.elapsed_seconds() + options.shutdown_seconds
-        if self._signal or self._child is not None:
+        if self._signal or self._child.started:
             self._quieten(journal, settler)
         self.signs.turn(options.timeout_seconds + options.shutdown_seconds)
         self._last_look(journal, settler)
         left = max(0.0, self._deadline - self._clock.elapsed_seconds()) if not options.once else options.timeout_seconds
         status = journal.close(left)
-        code = None if self._child is None else self._child.returncode
         number = status.position.number
         said = about("stopped", position=number, pending=status.pending, error=status.detail or None)
         if status.pending or status.detail:
             logger.warning("done, the replica is at revision %d: %s", number, status.detail, extra=said)
         else:
             logger.info("done: revision %d is on the replica, nothing is left", number, extra=said)
-        return ReplicateReport(status, code, self._signal, status.unreadable)
+        return ReplicateReport(status, self._child.code, self._signal, status.unreadable)
 
     def _quieten(self, journal: Journal, settler: Settler) -> None:
         """Go on until nothing happens any more: applications write their state while they shut down."""

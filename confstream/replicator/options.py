@@ -22,7 +22,7 @@ class ReplicateOptions:
     *once* captures, publishes and ends. *command* is a child to run. With
     *fail_after_seconds* the run ends when the replica took nothing for so long
     while something was due; 0 is never. Past *spool_bytes_max* the oldest
-    revisions that wait for the replica are merged.
+    revisions that wait for the replica are merged. *labels* come with every one.
     """
 
     settle_seconds: float = 2.0
@@ -43,6 +43,7 @@ class ReplicateOptions:
     command: Sequence[str] = ()
     state_dir: Path | None = None
     author: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: float = 30.0
 
     @property
@@ -52,6 +53,7 @@ class ReplicateOptions:
             heartbeat_seconds=self.heartbeat_seconds,
             fail_after_seconds=self.fail_after_seconds,
             spool_bytes_max=self.spool_bytes_max,
+            labels=self.labels,
         )
 
 

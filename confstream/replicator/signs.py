@@ -21,11 +21,11 @@ _TEST_AGAIN_SECONDS = 300.0
 
 
 class Signs:
-    """Notes how the loop of the stream *name* turns, and how its *validators* are."""
+    """Notes how the loop of the stream *name* turns, and how its validators are."""
 
-    def __init__(self, name: str, validators: Validators, clock: Clock) -> None:
+    def __init__(self, name: str, clock: Clock) -> None:
         self.name = name
-        self._validators = validators
+        self._validators = Validators.default()
         self._clock = clock
         self._pulse = Pulse(clock)
         self._thread: threading.Thread | None = None
@@ -34,9 +34,13 @@ class Signs:
         self._ended = ""
 
     def begin(self) -> None:
-        """Note that the calling thread is the loop, and test the validators."""
+        """Note that the calling thread is the loop."""
         self._thread = threading.current_thread()
         self._pulse.turn(START_SECONDS_MAX)
+
+    def test(self, validators: Validators) -> None:
+        """Test *validators*, which judge from now on."""
+        self._validators = validators
         self._test()
 
     def turn(self, seconds: float) -> None:

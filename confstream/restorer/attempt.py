@@ -383,6 +383,7 @@ class Attempt:
 
     def _warn_of_guards(self, plan: _Plan) -> None:
         for guard in self._options.guards:
-            path = os.path.normpath(os.fsencode(guard))
-            if path not in plan.steps.result and self._scope.covers(path):
-                self._job.warn(f"{guard} is a guard, and the revision has no such file: it is still missing")
+            names = (guard,) if isinstance(guard, str) else guard
+            paths = [os.path.normpath(os.fsencode(name)) for name in names]
+            if not any(path in plan.steps.result for path in paths) and self._scope.covers(paths[0]):
+                self._job.warn(f"{names[0]} is a guard, and the revision has no such file: it is still missing")

@@ -28,7 +28,8 @@ class RestoreOptions:
     *timestamp* and *revision* are as a person typed them, at most one of them;
     without, the newest revision that is neither invalid nor suspicious.
     *if_missing* does something only if the configuration is missing, by
-    *guards* and *selection* (default: the profile ``generic``).
+    *guards* and *selection* (default: the profile ``generic``); a guard may
+    have several names, of which the first that is there counts.
     *if_replica_exists* makes "there is none" a success. *path* restricts
     everything to one file or subtree. *force* replaces what differs, after
     recording it; *fast_forward* updates an unmodified older tree; *delete*
@@ -42,7 +43,7 @@ class RestoreOptions:
     revision: str | None = None
     if_missing: bool = False
     if_replica_exists: bool = False
-    guards: tuple[str, ...] = ()
+    guards: tuple[str | tuple[str, ...], ...] = ()
     selection: "Selection | None" = None
     path: str | bytes | None = None
     force: bool = False
@@ -74,6 +75,15 @@ class RestoreOptions:
             return None if path == b"." else check_path(path)
         except ValueError as error:
             raise UsageError(f"--path {os.fsdecode(path)!r}: {error}; give a path relative to the tree") from error
+
+    def guards_in(self, root: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Return the guards as they are called in *root*."""
+        named = tuple((guard,) if isinstance(guard, str) else guard for guard in self.guards)
+        if all(len(names) == 1 for names in named):
+            return tuple(names[0] for names in named)
+        from confstream.profiles import signs  # noqa: PLC0415 - only for guards with several names
+
+        return signs.called_in(root, named)
 
     @property
     def request(self) -> list[Any]:

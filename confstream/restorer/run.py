@@ -108,10 +108,10 @@ def read_one(
 def is_present(root: Path, options: RestoreOptions) -> Presence:
     """Return whether what is to be restored is missing: by P2, and within the path if there is one."""
     if options.scope is None:
-        return is_missing(root, options.guards, options.selection)
+        return is_missing(root, options.guards_in(root), options.selection)
     from confstream.restorer.ground import Scope, missing_within  # noqa: PLC0415 - only with a path
 
-    return missing_within(root, options.guards, options.selection, Scope(options.scope))
+    return missing_within(root, options.guards_in(root), options.selection, Scope(options.scope))
 
 
 def _check(options: RestoreOptions, clock: Clock) -> None:

@@ -82,7 +82,10 @@ class RequiredKeys:
         text = decode(content)
         if isinstance(text, Finding):
             raise NotCheckedError(text.message)
-        found = set() if is_blank(content) else set(_keys(text))
+        if is_blank(content):
+            # That a file became blank is suspicious by itself, and said there.
+            return []
+        found = set(_keys(text))
         return [Finding(0, 0, f"the required key {key} is missing") for key in self._keys if not _has(found, key)]
 
 

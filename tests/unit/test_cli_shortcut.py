@@ -20,6 +20,9 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / "tree" / "config.yml").write_text("mqtt: {}\n", encoding="utf-8")
     (tmp_path / "tree" / "blank.yml").write_text(" \n", encoding="utf-8")
     (tmp_path / "tree" / "app.log").write_text("started\n", encoding="utf-8")
+    (tmp_path / "frigate").mkdir()
+    (tmp_path / "frigate" / "config.yaml").write_text("cameras: {}\n", encoding="utf-8")
+    (tmp_path / "frigate" / "frigate.db").write_text("x", encoding="utf-8")
     return tmp_path / "tree"
 
 
@@ -37,6 +40,10 @@ PRESENT: list[tuple[list[str], dict[str, str]]] = [
     (["--if-missing", NOWHERE, "TREE"], {"CONFSTREAM_SETTLE": "nonsense of another command"}),
     (["--if-missing", NOWHERE, "TREE"], {"CONFSTREAM_PORT_80_TCP": "tcp://10.0.0.1:80"}),
     (["--if-missing", NOWHERE, "TREE"], {"CONFSTREAM_PROFILE": "generic"}),
+    (["--if-missing", NOWHERE, "TREE", "--profile", "auto"], {"CONFSTREAM_PROFILE": "none"}),
+    (["--if-missing", NOWHERE, "FRIGATE"], {}),
+    (["--if-missing", NOWHERE, "FRIGATE", "--profile", "frigate"], {}),
+    (["--if-missing", NOWHERE, "FRIGATE", "--guard", "config.yaml"], {}),
 ]
 OTHER: list[tuple[list[str], dict[str, str]]] = [
     ([NOWHERE, "TREE"], {}),
@@ -56,12 +63,18 @@ OTHER: list[tuple[list[str], dict[str, str]]] = [
     (["--if-missing", NOWHERE, "TREE"], {"CONFSTREAM_TIMEOUT": "nonsense"}),
     (["--if-missing", NOWHERE, "TREE"], {"CONFSTREAM_GUARD": "absent.yml"}),
     (["--if-missing", NOWHERE, "TREE"], {"CONFSTREAM_IF_REPLICA_EXISTS": "perhaps"}),
+    (["--if-missing", NOWHERE, "FRIGATE", "--guard", "frigate.db"], {}),
+    (["--if-missing", NOWHERE, "FRIGATE", "--profile", "home-assistant"], {}),
+    (["--if-missing", NOWHERE, "TREE", "--profile", "none"], {}),
+    (["--if-missing", NOWHERE, "TREE", "--profile", "esphome"], {}),
     (["--if-missing", "--revision", "1", "--timestamp", "2h", NOWHERE, "TREE"], {}),
 ]
 
 
 def _of(tree: Path, arguments: list[str]) -> list[str]:
-    return ["restore", *(argument.replace("TREE", str(tree)) for argument in arguments)]
+    places = {"TREE": str(tree), "FRIGATE": str(tree.parent / "frigate")}
+    named = [argument.partition("/") for argument in arguments]
+    return ["restore", *(f"{places.get(first, first)}{slash}{rest}" for first, slash, rest in named)]
 
 
 @pytest.mark.parametrize(("arguments", "variables"), PRESENT)
@@ -113,24 +126,20 @@ def test_the_version_is_the_same_either_way(arguments: list[str], capsys: pytest
     assert capsys.readouterr().out == f"{line}\n"
 
 
-def test_p2_a_present_configuration_imports_no_storage_client_and_nothing_that_takes_long(tree: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "present"),
+    [(["--guard", "config.yml", NOWHERE, "TREE"], "config.yml"), ([NOWHERE, "FRIGATE"], "config.yaml")],
+    ids=["with a guard", "with a profile to be recognised"],
+)
+def test_p2_a_present_configuration_imports_no_storage_client_and_nothing_that_takes_long(
+    arguments: list[str], present: str, tree: Path
+) -> None:
     program = (
         "import sys; from confstream_cli import main; main(); "
         "print(*sorted({'fsspec', 's3fs', 'typer', 'asyncio', 'typing', 'dataclasses', 'pathlib', 'logging', 're'}"
         " & set(sys.modules)))"
     )
-    command = [
-        sys.executable,
-        "-S",
-        "-c",
-        program,
-        "restore",
-        "--if-missing",
-        "--guard",
-        "config.yml",
-        NOWHERE,
-        str(tree),
-    ]
+    command = [sys.executable, "-S", "-c", program, *_of(tree, ["--if-missing", *arguments])]
 
     ended = subprocess.run(
         command,
@@ -141,7 +150,7 @@ def test_p2_a_present_configuration_imports_no_storage_client_and_nothing_that_t
     )
 
     assert ended.stdout.splitlines() == [
-        "the configuration is present: config.yml is present; nothing was contacted",
+        f"the configuration is present: {present} is present; nothing was contacted",
         "",
     ]
 

@@ -13,6 +13,7 @@ from confstream import profiles
 from confstream.errors import UsageError
 from confstream.replicator import ReplicateOptions
 from confstream.settings import Settings, Stream, check_environment, parse, schema
+from confstream.settings_checks import Check
 from confstream.settings_document import DEPTH_MAX, SIZE_MAX
 from confstream.settings_file import load_settings
 from tests.streams import CANARY, FULL, one
@@ -30,6 +31,24 @@ def test_a_full_file_becomes_values() -> None:
         ("*.yml",),
         ("*.bak", "!keep.bak"),
         ("config.yml",),
+        (
+            Check("json", ("*.conf",)),
+            Check(
+                "checker",
+                ("config.yml",),
+                ("check", "{file}"),
+                "",
+                "a: 1",
+                "a: x",
+                "config.yml",
+                5.0,
+                (0, 3),
+                {"LANG": "C"},
+                shows_output=True,
+            ),
+        ),
+        {"config.yml": ("cameras", "mqtt.host")},
+        {"site": "home"},
         settle_seconds=2.0,
         heartbeat_seconds=300.0,
         fail_after_seconds=3600.0,
@@ -115,6 +134,22 @@ def test_a_file_that_cannot_be_meant_is_refused_with_the_place(text: str, messag
         ("guard: /etc/passwd", r"the guard '/etc/passwd' is not the path of a file"),
         ("guard: [a/../../b]", "is not the path of a file"),
         ("unsafe_single_writer: yes", "expected true or false"),
+        ("validators: [yaml]", "expected a mapping, found a list"),
+        (
+            "validators: {yml: a}",
+            r":5:18: streams\.a\.validators: there is no validator 'yml' built in, those are ini, ",
+        ),
+        ("validators: {yaml: [a//b]}", "the pattern 'a//b'"),
+        ("validators: {x: {patterns: a, good: b, bad: c}}", "needs a command or the file of a schema"),
+        ("validators: {x: {command: a, schema: b, patterns: a, good: b, bad: c}}", "one of them"),
+        ("validators: {x: {command: a, patterns: a, good: b}}", "has no 'bad'"),
+        ("validators: {x: {comand: a, patterns: a, good: b, bad: c}}", "did you mean 'command'"),
+        ("validators: {x: {schema: a, patterns: a, good: b, bad: c, accepts: 1}}", "this is a schema"),
+        ("validators: {x: {command: a, patterns: a, good: b, bad: c, accepts: 256}}", "'256' is no exit code"),
+        ("validators: {x: {command: a, patterns: a, good: b, bad: c, timeout: 0}}", "out of bounds"),
+        ("required: {config.yml: mqtt..host}", r"streams\.a\.required\.config\.yml: 'mqtt\.\.host' is no key"),
+        ("required: {a//b: c}", "the pattern 'a//b'"),
+        ("labels: [a]", "expected a mapping"),
         ("storage_options: [a=b]", "expected a mapping, found a list"),
         ("storage_options: {a: 1, a: 2}", "this key stands here for the second time"),
     ],

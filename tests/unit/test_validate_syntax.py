@@ -183,16 +183,18 @@ def test_the_root_of_an_xml_file_may_be_required() -> None:
         b"!include all.yml\n",
         b"a: 1\n---\ncameras: 1\n",
         b'{"cameras": {}}',
+        b"",
     ],
 )
-def test_a_required_key_that_is_there_or_may_come_from_elsewhere_is_not_missing(content: bytes) -> None:
+def test_a_required_key_that_may_be_there_is_not_missing_nor_in_a_blank_file(
+    content: bytes,
+) -> None:
     assert RequiredKeys(("cameras",)).check(b"config.yml", content) == []
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
         b"- cameras\n",
         b"mqtt:\n  cameras: 1\n",
         b"x: !t\n  cameras: 1\n",

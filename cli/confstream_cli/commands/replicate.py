@@ -53,7 +53,7 @@ class Given:
 
     once: _Once = False
     command: _Command = None
-    profile: options.Profile = "generic"
+    profile: options.Profile = "auto"
     include: options.Include = None
     exclude: options.Exclude = None
     state_dir: options.StateDir = None
@@ -110,14 +110,14 @@ def protect(tree: str, replica: str, given: Given) -> int:
     """Replicate *tree* to *replica* as *given* says, until a signal or the command's end; return the exit code."""
     asked = given.options()
     storage = confstream.parse_storage_options(given.storage_option or [])
-    tracked = options.selection(given.profile, given.include, given.exclude)
+    tracked = options.tracked(given.profile, given.include, given.exclude)
     _tell_settings(tree, replica, tracked, asked, storage)
     service = systemd.Service(os.environ)
     replicator = confstream.Replicator(
         tree,
         replica,
         asked,
-        selection=tracked,
+        tracked=tracked,
         storage_options=storage,
         on_ready=lambda: service.ready(f"protecting {tree}"),
         on_end=lambda: service.stopping("publishing what is left"),
@@ -171,7 +171,7 @@ def _words(command: str | None) -> tuple[str, ...]:
 def _tell_settings(
     tree: str,
     replica: str,
-    tracked: confstream.Selection,
+    tracked: confstream.TrackOptions,
     asked: confstream.ReplicateOptions,
     storage: dict[str, object],
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations  # The library's types are named here, and im
 
 import getpass
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,57 +33,69 @@ _NoOwner = Annotated[bool, options.option("--no-owner", "Set no owner, not even 
 _Timeout = Annotated[str, options.option("--timeout", "How long to ask a replica that is silent.", "TIME")]
 
 
-def restore(
-    arguments: Annotated[list[str] | None, options.arguments("[REPLICA] TREE")] = None,
-    *,
-    if_missing: _IfMissing = False,
-    if_replica_exists: IfReplicaExists = False,
-    guard: Guard = None,
-    timestamp: options.Timestamp = None,
-    revision: options.Revision = None,
-    path: _Path = None,
-    to_stdout: _ToStdout = False,
-    dry_run: options.DryRun = False,
-    force: _Force = False,
-    delete: _Delete = False,
-    fast_forward: _FastForward = False,
-    owner: _Owner = None,
-    no_owner: _NoOwner = False,
-    timeout: _Timeout = _TIMEOUT,
-    profile: options.Profile = "generic",
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    state_dir: options.StateDir = None,
-    storage_option: options.StorageOption = None,
-    json: options.Json = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The options of ``restore`` as they were given."""
+
+    if_missing: _IfMissing = False
+    if_replica_exists: IfReplicaExists = False
+    guard: Guard = None
+    timestamp: options.Timestamp = None
+    revision: options.Revision = None
+    path: _Path = None
+    to_stdout: _ToStdout = False
+    dry_run: options.DryRun = False
+    force: _Force = False
+    delete: _Delete = False
+    fast_forward: _FastForward = False
+    owner: _Owner = None
+    no_owner: _NoOwner = False
+    timeout: _Timeout = _TIMEOUT
+    profile: options.Profile = "auto"
+    include: options.Include = None
+    exclude: options.Exclude = None
+    state_dir: options.StateDir = None
+    storage_option: options.StorageOption = None
+    json: options.Json = False
+
+    def options(self) -> confstream.RestoreOptions:
+        """Return what the library is asked for, but for what is tracked."""
+        return confstream.RestoreOptions(
+            timestamp=self.timestamp,
+            revision=self.revision,
+            if_missing=self.if_missing,
+            if_replica_exists=self.if_replica_exists,
+            guards=tuple(self.guard or ()),
+            path=self.path,
+            force=self.force,
+            delete=self.delete,
+            fast_forward=self.fast_forward,
+            dry_run=self.dry_run,
+            owner=_owner(self.owner, no_owner=self.no_owner),
+            timeout_seconds=options.seconds("--timeout", self.timeout),
+            actor=user(),
+            state_dir=None if self.state_dir is None else Path(self.state_dir).absolute(),
+        )
+
+
+@options.command("[REPLICA] TREE", Given)
+def restore(arguments: list[str], given: Given) -> None:
     """Write a revision into a directory.
 
     Default: latest-good, the newest that nothing speaks against. What is present is never changed without --force,
     and everything is checked before anything is touched.
     """
-    asked = confstream.RestoreOptions(
-        timestamp=timestamp,
-        revision=revision,
-        if_missing=if_missing,
-        if_replica_exists=if_replica_exists,
-        guards=tuple(guard or ()),
-        selection=_selection(profile, include, exclude),
-        path=path,
-        force=force,
-        delete=delete,
-        fast_forward=fast_forward,
-        dry_run=dry_run,
-        owner=_owner(owner, no_owner=no_owner),
-        timeout_seconds=options.seconds("--timeout", timeout),
-        actor=user(),
-        state_dir=None if state_dir is None else Path(state_dir).absolute(),
-    )
-    storage = confstream.parse_storage_options(storage_option or [])
-    _to_stdout(arguments, asked, storage) if to_stdout else _to_tree(arguments, asked, storage, json=json)
+    asked = given.options()
+    storage = confstream.parse_storage_options(given.storage_option or [])
+    if given.to_stdout:
+        _to_stdout(arguments, asked, storage)
+        return
+    replica, (tree,) = options.replica_and_rest(arguments, "TREE", required=1)
+    tracked = options.tracked(given.profile, given.include, given.exclude)
+    _print(fill(replica, Path(tree), asked, tracked, storage, report=output.note), json=given.json)
 
 
-def _to_stdout(arguments: list[str] | None, asked: confstream.RestoreOptions, storage: dict[str, object]) -> None:
+def _to_stdout(arguments: list[str], asked: confstream.RestoreOptions, storage: dict[str, object]) -> None:
     replica, _ = options.replica_and_rest(arguments, "TREE")
     if asked.path is None:
         raise confstream.UsageError("--to-stdout prints one file: name it with --path")
@@ -89,20 +103,27 @@ def _to_stdout(arguments: list[str] | None, asked: confstream.RestoreOptions, st
     output.Page().binary(content)
 
 
-def _to_tree(
-    arguments: list[str] | None, asked: confstream.RestoreOptions, storage: dict[str, object], *, json: bool
-) -> None:
-    replica, (tree,) = options.replica_and_rest(arguments, "TREE", required=1)
+def fill(
+    replica: str,
+    tree: Path,
+    asked: confstream.RestoreOptions,
+    tracked: confstream.TrackOptions,
+    storage: dict[str, object],
+    *,
+    report: Callable[[str], None],
+) -> confstream.RestoreReport:
+    """Restore *tree*, of which *tracked* is tracked, as *asked*; *report* is told what happens."""
+    tracking = confstream.track(tree, tracked, asked.state_dir)
+    guards = asked.guards or (tracking.guards if asked.if_missing else ())
+    asked = replace(asked, selection=tracking.selection, guards=guards)
     record = confstream.recording(
-        selection=asked.selection or confstream.Selection(),
-        storage_options=storage,
-        state_dir=asked.state_dir,
-        actor=asked.actor,
+        selection=tracking.selection, storage_options=storage, state_dir=asked.state_dir, actor=asked.actor
     )
-    report = confstream.restore(
-        replica, Path(tree), asked, storage_options=storage, record_before=record, report=output.note
-    )
-    _print(report, json=json)
+    made = confstream.restore(replica, tree, asked, storage_options=storage, record_before=record, report=report)
+    if made.outcome in {"restored", "finished"}:
+        # What was restored may say what it is; the next restore knows then which file it has to miss.
+        confstream.track(tree, tracked, asked.state_dir).remember(asked.state_dir or tree / ".confstream")
+    return made
 
 
 def _print(report: confstream.RestoreReport, *, json: bool) -> None:
@@ -138,13 +159,6 @@ def _owner(owner: str | None, *, no_owner: bool) -> Literal["recorded", "none"] 
     if not (uid.isdecimal() and gid.isdecimal()):
         raise confstream.UsageError(f"--owner {owner!r}: expected two numbers, as in 1000:1000")
     return int(uid), int(gid)
-
-
-def _selection(profile: str, include: list[str] | None, exclude: list[str] | None) -> confstream.Selection | None:
-    """Return what is tracked; None for the default, which costs least to find out (P2)."""
-    return (
-        None if (profile, include, exclude) == ("generic", None, None) else options.selection(profile, include, exclude)
-    )
 
 
 def user() -> str:

@@ -54,17 +54,12 @@ def _restore(tree: str, replica: str, given: Given) -> None:
         if_missing=True,
         if_replica_exists=given.if_replica_exists,
         guards=tuple(given.guard or ()),
-        selection=options.selection(given.profile, given.include, given.exclude),
         timeout_seconds=options.seconds("--timeout", given.timeout),
         actor=restore.user(),
         state_dir=None if given.state_dir is None else Path(given.state_dir).absolute(),
     )
-    report = confstream.restore(
-        replica,
-        Path(tree),
-        asked,
-        storage_options=confstream.parse_storage_options(given.storage_option or []),
-        report=logger.info,
-    )
+    tracked = options.tracked(given.profile, given.include, given.exclude)
+    storage = confstream.parse_storage_options(given.storage_option or [])
+    report = restore.fill(replica, Path(tree), asked, tracked, storage, report=logger.info)
     done = f"restored revision {report.revision}" if report.outcome == "restored" else report.outcome
     logger.info("%s: %s", done, report.why)
