@@ -7,12 +7,13 @@ matter of fsspec, which is imported for nothing but that.
 import contextlib
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from confstream.clock import Clock
-from confstream.errors import UsageError
+from confstream.errors import UnavailableError, UsageError
 from confstream.store import Store
 from confstream.store.local import LocalStore
 from confstream.store.memory import MemoryStore
@@ -42,7 +43,8 @@ def open_store(
     by this process, ``s3://BUCKET/PREFIX`` is S3, and every other protocol is
     fsspec's. *storage_options* go to fsspec's file system; *timeout_seconds*
     bounds every single request. Raise ``UsageError`` for a URL or options that
-    cannot be meant, or whose package is not installed.
+    cannot be meant, or whose package is not installed, and ``UnavailableError``
+    where a file system has to connect before it exists, and cannot.
     """
     if not url.strip() or "\0" in url:
         raise UsageError(f"not a replica: {url!r}; expected a directory or a URL such as s3://bucket/prefix")
@@ -150,6 +152,9 @@ def _open_fsspec(url: str, protocol: str, options: dict[str, Any], timeout_secon
     except ValueError as error:
         known = f"fsspec knows no protocol {protocol!r}" if "not known" in str(error) else _scrub(str(error), secrets)
         raise UsageError(f"{masked}: {known}; expected a directory, s3:// or another protocol of fsspec") from error
+    except (ConnectionError, TimeoutError, socket.gaierror) as error:
+        # Some file systems connect as they are made.
+        raise UnavailableError(f"{masked}: cannot be reached: {error.strerror or type(error).__name__}") from error
     except Exception as error:
         raise UsageError(f"{masked}: cannot be opened: {_scrub(str(error), secrets)}") from error
     return FsspecStore(fs, root, url=masked, timeout_seconds=timeout_seconds, secrets=secrets)

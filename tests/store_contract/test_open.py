@@ -23,6 +23,7 @@ from confstream.store.fsspec import FsspecStore
 from confstream.store.local import LocalStore
 from confstream.store.memory import MemoryStore
 from confstream.store.s3 import S3Store
+from tests.servers import free_port
 
 
 def test_each_kind_of_url_opens_its_store(tmp_path: Path) -> None:
@@ -259,3 +260,8 @@ def test_a_backend_that_hangs_is_given_up_at_the_deadline() -> None:
     with pytest.raises(OutcomeUnknownError, match="no answer within"):
         store.put("log/1", b"x")
     release.set()
+
+
+def test_a_file_system_that_cannot_connect_as_it_is_made_is_out_of_reach_and_no_mistake() -> None:
+    with pytest.raises(UnavailableError, match=r"ftp://127.0.0.1:\d+/x: cannot be reached: Connection refused"):
+        open_store(f"ftp://127.0.0.1:{free_port()}/x")
