@@ -222,7 +222,7 @@ def _replica(vitals: Vitals, status: JournalStatus) -> Iterator[Reason]:
 
 
 def _silence(vitals: Vitals, status: JournalStatus) -> Iterator[Reason]:
-    silent_seconds = (vitals.now_ns - status.confirmed_ns) / 1e9
+    silent_seconds = vitals.replica.silent_seconds
     allowed_seconds = HEARTBEATS_MISSED * vitals.heartbeat_seconds + _GRACE_SECONDS
     if vitals.heartbeat_seconds and status.connected and not status.trouble and silent_seconds > allowed_seconds:
         what = f"the last round trip to the replica was {silent_seconds:.0f} s ago, allowed are {allowed_seconds:.0f}"

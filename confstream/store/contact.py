@@ -52,12 +52,14 @@ class Failure:
 class Answers:
     """How a replica answers.
 
-    *answered_ns* is when it last did (UTC ns, 0 if never), *took_seconds* how
-    long that took. *failures* has what fails now: ``read``, ``write``,
-    ``delete``. *waiting_ns* is since when a request is overdue that still waits, 0 if none is.
+    *answered_ns* is when it last did (UTC ns, 0 if never), *silent_seconds* how
+    long ago that is, whatever happens to the wall clock, *took_seconds* how long
+    it took. *failures* has what fails now: ``read``, ``write``, ``delete``.
+    *waiting_ns* is since when a request is overdue that still waits, 0 if none is.
     """
 
     answered_ns: int = 0
+    silent_seconds: float = 0.0
     took_seconds: float = 0.0
     failures: Mapping[str, Failure] = field(default_factory=dict)
     waiting_ns: int = 0
@@ -72,6 +74,7 @@ class Contact:
         self._calls: dict[int, tuple[float, int, float]] = {}
         self._count = 0
         self._answered_ns = 0
+        self._answered_at = 0.0
         self._took_seconds = 0.0
         self._failures: dict[str, Failure] = {}
 
@@ -89,7 +92,8 @@ class Contact:
         with self._lock:
             began, _, _ = self._calls.pop(call)
             if outcome in _ANSWERS:
-                self._answered_ns, self._took_seconds = now_ns, self._clock.elapsed_seconds() - began
+                self._answered_ns, self._answered_at = now_ns, self._clock.elapsed_seconds()
+                self._took_seconds = self._answered_at - began
                 self._failures.pop(kind, None)
                 if kind == "write":
                     # Who may write may read; a read that failed need not be tried again soon.
@@ -103,7 +107,9 @@ class Contact:
         with self._lock:
             now = self._clock.elapsed_seconds()
             overdue = [since_ns for began, since_ns, allowed in self._calls.values() if now - began > allowed]
-            return Answers(self._answered_ns, self._took_seconds, dict(self._failures), min(overdue, default=0))
+            silent_seconds = now - self._answered_at if self._answered_ns else 0.0
+            waiting_ns = min(overdue, default=0)
+            return Answers(self._answered_ns, silent_seconds, self._took_seconds, dict(self._failures), waiting_ns)
 
 
 def outcome_of(error: BaseException | None) -> str:

@@ -159,3 +159,13 @@ def test_counters_go_on_over_connections_and_threads() -> None:
     assert read.count("storage_bytes_total", direction="sent") == 12
     assert read.count("storage_bytes_total", direction="received") == 12
     assert sum(one.count for one in read.distributions.values()) == 8
+
+
+def test_a_wall_clock_that_jumps_makes_no_replica_silent() -> None:
+    counted = Counted()
+    counted.connect().put("a", b"1")
+
+    counted.clock.jump(3600)
+    counted.clock.advance(3)
+
+    assert counted.contact.read().silent_seconds == pytest.approx(3)

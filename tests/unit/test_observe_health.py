@@ -33,7 +33,7 @@ UNWELL: list[tuple[str, str, Vitals]] = [
     ("replica-address", "failing", vitals(status(trouble="usage", error="x"))),
     ("replica-error", "failing", vitals(status(trouble="something new", error="x"))),
     ("replica-delete", "degraded", vitals(replica=Answers(failures={"delete": Failure("denied", 1, "x")}))),
-    ("heartbeat-late", "failing", vitals(status(confirmed_ns=NOW_NS - 700 * SECOND_NS))),
+    ("heartbeat-late", "failing", vitals(replica=Answers(silent_seconds=700.0))),
     ("lag", "degraded", vitals(status(pending=1, lag_seconds=61.0))),
     ("lag", "failing", vitals(status(pending=1, lag_seconds=601.0))),
     ("behind", "degraded", vitals(status(phase=Phase.BEHIND, detail="an older revision"))),
@@ -130,7 +130,7 @@ def test_the_first_of_uplink_and_requests_to_fail_says_since_when() -> None:
 
 
 def test_a_heartbeat_is_not_late_where_none_is_written() -> None:
-    silent = vitals(status(confirmed_ns=NOW_NS - 10_000 * SECOND_NS), heartbeat_seconds=0.0)
+    silent = vitals(replica=Answers(silent_seconds=10_000.0), heartbeat_seconds=0.0)
 
     assert health_of([silent]).status is Level.OK
 
