@@ -29,6 +29,7 @@ Event = Literal[
     "pack_differs",
     "pack_failed",
     "packed",
+    "ping_failed",
     "polling",
     "profile",
     "recovered",

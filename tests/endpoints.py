@@ -1,8 +1,12 @@
-"""What a process answers on ``--listen``, as tests read it."""
+"""What a process answers on ``--listen``, as tests read it, and a switch that it may ping."""
 
 import http.client
+import http.server
 import json
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.processes import Process
@@ -61,3 +65,36 @@ class Endpoints:
                 kept = ",".join(one for one in labels.rstrip("}").split(",") if one and not one.startswith("stream="))
                 found[f"{name}{{{kept}}}" if kept else name] = float(value)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A dead man's switch on loopback: its *url*, and the paths and bodies of what it was told."""
+
+    url: str
+    seen: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+@contextmanager
+def run_switch() -> Iterator[Switch]:
+    """Run a switch that takes every ping."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(200)
+            self.end_headers()
+            switch.seen.append((self.path, body))
+
+        do_POST = do_GET  # noqa: N815 - the library's own
+
+        def log_message(self, *_arguments: object) -> None:
+            """Be silent."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        switch = Switch(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield switch
+        server.shutdown()
+        thread.join()

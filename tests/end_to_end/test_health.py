@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import Replicas
-from tests.endpoints import LISTEN, Endpoints
+from tests.endpoints import LISTEN, Endpoints, run_switch
 from tests.processes import PATIENCE_SECONDS, ROOT, confstream, run_confstream
 from tests.proxy import CuttingProxy, error_body
 from tests.servers import free_port, wait_until
@@ -171,8 +171,10 @@ def test_p12_no_endpoint_shows_a_secret(tree: Path) -> None:
     (tree / "secrets.json").write_text(f'{{"token": "{_CANARY}"')
     replica = f"ftp://me:{_CANARY}@127.0.0.1:{free_port()}/x"
     options = ("--shutdown-timeout", "1s", "--timeout", "2s", "--storage-option", f"password={_CANARY}", *_OPTIONS)
+    ping = f"http://me:{_CANARY}@127.0.0.1:{free_port()}/{_CANARY}?key={_CANARY}"
 
-    with confstream("replicate", tree, replica, *options) as writer:
+    with confstream("replicate", tree, replica, "--ping-url", ping, *options) as writer:
+        writer.wait_for_line("the ping to http://127.0.0.1")
         seen = Endpoints.of(writer)
         writer.wait_until(lambda: seen.status == "failing", "health to be red")
         writer.wait_until(lambda: "doubtful" in seen.reasons, "the verdict")
@@ -214,3 +216,37 @@ def test_metrics_count_what_was_recorded_and_what_was_left_out(tree: Path, repli
 
     assert metrics['skipped_files_total{reason="special"}'] == 1
     assert metrics["files"] == 2
+
+
+def test_a_dead_mans_switch_is_told_how_a_short_job_ended(tree: Path, replicas: Replicas) -> None:
+    (tree / "config.yml").write_text("a: 1\n")
+    nowhere = ("s3://bucket/x", "--timeout", "1s")
+
+    with run_switch() as switch:
+        ping = {"CONFSTREAM_PING_URL": f"{switch.url}/{_CANARY}"}
+        well = run_confstream("replicate", "--once", tree, replicas.make(), environment=ping)
+        away = {**ping, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "AWS_ACCESS_KEY_ID": "x"}
+        failed = run_confstream(
+            "replicate", "--once", tree, *nowhere, environment={**away, "AWS_SECRET_ACCESS_KEY": "x"}
+        )
+
+    assert (well.code, failed.code) == (0, 16), failed
+    told = [(path.removeprefix(f"/{_CANARY}"), body) for path, body in switch.seen]
+    assert told == [("/start", b""), ("", b""), ("/start", b""), ("/fail", b"UnavailableError")]
+    assert _CANARY not in str(well) + str(failed)
+
+
+def test_a_dead_mans_switch_hears_of_the_start_and_then_of_a_confirmed_position(tree: Path, replicas: Replicas) -> None:
+    (tree / "config.yml").write_text("a: 1\n")
+
+    with run_switch() as switch:
+        kuma = f"{switch.url}/api/push/{_CANARY}?status=up&msg=OK&ping="
+        with confstream("replicate", tree, replicas.make(), "--ping-url", kuma, *_OPTIONS) as writer:
+            seen = Endpoints.of(writer)
+            writer.wait_until(lambda: bool(switch.seen), "the first ping")
+            metrics = seen.metrics
+            assert writer.stop().code == 0
+
+    (path, _) = switch.seen[0]
+    assert path.startswith(f"/api/push/{_CANARY}?status=up&msg=OK&ping=")
+    assert metrics['pings_total{outcome="ok"}'] == 1

@@ -44,6 +44,9 @@ _ShutdownTimeout = Annotated[str, options.option("--shutdown-timeout", "Time to 
 _Listen = Annotated[
     str, options.option("--listen", "Answer /healthz, /livez, /readyz, /startz, /metrics; :9099, say.", "HOST:PORT")
 ]
+_PingUrl = Annotated[
+    str, options.option("--ping-url", "Tell healthchecks.io or Uptime Kuma that all is well; a secret.", "URL")
+]
 _LogFormat = Annotated[str, options.option("--log-format", "text or json, on stderr.", "FORMAT")]
 
 
@@ -71,6 +74,7 @@ class Given:
     storage_option: options.StorageOption = None
     log_format: _LogFormat = "text"
     listen: _Listen = ""
+    ping_url: _PingUrl = ""
 
     def options(self) -> confstream.ReplicateOptions:
         """Return what the library is asked for."""
@@ -122,7 +126,7 @@ def protect(tree: str, replica: str, given: Given) -> int:
         on_ready=lambda: service.ready(f"protecting {tree}"),
         on_end=lambda: service.stopping("publishing what is left"),
     )
-    with confstream.observing([replicator], listen="" if given.once else given.listen):
+    with confstream.observing([replicator], listen=given.listen, ping_url=given.ping_url, once=given.once):
         return _run(replicator)
 
 
