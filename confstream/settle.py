@@ -5,7 +5,7 @@ configuration are valid, so neither content nor a single look can tell. A
 writer's close or rename can; without one, only that nothing happened for long.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -65,6 +65,12 @@ class Settler:
     the same for *close_seconds*; otherwise for *seconds*. After *max_seconds*
     it is ready anyway, as not settled. Without *close_events* every event
     means only that something happened.
+
+    What belongs together becomes ready together: both names of a rename; a
+    directory with what is still being written below it; a link or a deletion
+    with the files that began to change before it, because programs write the
+    new before they lead to it and remove the old. Nothing but the partner of a
+    rename waits longer for another than twice *seconds*.
     """
 
     def __init__(
@@ -159,6 +165,7 @@ class Settler:
         """Return what is ready, and stop waiting for it."""
         late = {path for path, pending in self._pending.items() if now - pending.first >= self._max_seconds}
         ready = late | {path for path, pending in self._pending.items() if self._is_settled(pending)}
+        ready -= self._belonging(ready - late, now)
         while held := {path for path in ready - late if self._pending[path].partners & self._pending.keys() - ready}:
             ready -= held
         taken = [(path, self._pending.pop(path)) for path in [*self._pending] if path in ready]
@@ -166,6 +173,23 @@ class Settler:
             if pending.since is not None and (pending.stamp is None or pending.stamp.kind is not Kind.FILE):
                 self._open.discard(path)
         return [Ready(path, self._is_settled(pending)) for path, pending in taken]
+
+    def _belonging(self, ready: set[bytes], now: float) -> set[bytes]:
+        """Return what of *ready* belongs to something that is not finished."""
+        patience = 2 * self._seconds
+        waiting = [(path, one) for path, one in self._pending.items() if not self._is_settled(one)]
+        candidates = [path for path in ready if not _is_file(one := self._pending[path]) and now - one.first < patience]
+        if not waiting or not candidates:
+            return set()
+        above = {parent for path, _ in waiting for parent in _parents(path)}
+        first = min((one.first for _, one in waiting if _is_file(one)), default=now)
+        return {path for path in candidates if self._belongs(path, self._pending[path], above, first)}
+
+    def _belongs(self, path: bytes, pending: _Pending, above: Container[bytes], first: float) -> bool:
+        if pending.stamp is None:
+            # The old name of a rename waits for the new one, and for nothing else.
+            return first <= pending.first and not pending.partners
+        return path in above if pending.stamp.kind is Kind.DIRECTORY else first <= pending.first
 
     def next_look(self) -> float | None:
         """Return the time at which something is due or ready at the earliest; ``None`` if nothing is pending."""
@@ -188,3 +212,13 @@ class Settler:
         # Nobody writes to what is not there, to a directory or to a symlink.
         closed = pending.stamp is None or pending.stamp.kind is not Kind.FILE
         return self._close_seconds if closed or pending.sure else self._seconds
+
+
+def _is_file(pending: _Pending) -> bool:
+    return pending.stamp is not None and pending.stamp.kind is Kind.FILE
+
+
+def _parents(path: bytes) -> Iterator[bytes]:
+    while (at := path.rfind(b"/")) >= 0:
+        path = path[:at]
+        yield path

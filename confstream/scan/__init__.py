@@ -2,7 +2,9 @@
 
 Never follows a symlink, never ends over one bad file (P6): what cannot be
 read is told, with its reason. A file counts as read only if nothing happened
-to it between before and after.
+to it between before and after. A mounted ConfigMap is what it is on the disk:
+the links that an application reads through, ``..data``, and the directory of
+the version that it leads to; each swap is one revision.
 """
 
 from confstream.scan.read import (

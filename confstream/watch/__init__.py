@@ -24,7 +24,7 @@ __all__ = ["Events", "Watcher", "open_watcher"]
 
 _log = logging.getLogger("confstream.watch")
 _INTERVAL_SECONDS = 2.0
-_RETRY_SECONDS, _RETRY_SECONDS_MAX = 60.0, 3600.0
+_RETRY_SECONDS, _RETRY_SECONDS_MAX = 5.0, 3600.0
 
 
 class _Source(Protocol):

@@ -165,6 +165,46 @@ def test_a_file_renamed_while_it_is_written_stays_open_under_its_new_name() -> N
     assert ready[b"d"][0] < 10.1
 
 
+def test_a_link_and_a_deletion_wait_for_the_files_that_began_to_change_before_them() -> None:
+    waiting = settler()
+    for path in (b"new", b"new/app"):
+        waiting.note(path, Mark.CREATED, 10.0)
+    waiting.note_all({b"link.tmp": Mark.DELETED, b"link": Mark.RENAMED}, [(b"link.tmp", b"link")], 10.01)
+    waiting.note(b"old/app", Mark.DELETED, 10.02)
+    waiting.note(b"other", Mark.CLOSED, 10.03)
+    stamps = {
+        b"new": a_stamp(kind=Kind.DIRECTORY),
+        b"link": a_stamp(kind=Kind.SYMLINK),
+        b"new/app": a_stamp(),
+        b"other": a_stamp(),
+    }
+    ready = run(waiting, stamps | {b"link.tmp": None, b"old/app": None}, 10.03, 100)
+
+    assert ready.pop(b"other")[0] < 10.1
+    assert len({when for when, _ in ready.values()}) == 1, ready
+
+
+def test_a_file_that_never_rests_holds_links_and_deletions_up_only_for_a_while() -> None:
+    waiting = settler()
+    seen: dict[bytes, float] = {}
+    for tick in range(100):
+        now = 10.0 + tick / 10
+        waiting.note(b"log", Mark.MODIFIED, now)
+        if tick == 5:
+            waiting.note(b"old", Mark.DELETED, now)
+            waiting.note(b"link", Mark.CREATED, now)
+            waiting.note(b"a.new", Mark.DELETED, now)
+            waiting.note_all({b"a.new": Mark.DELETED, b"a": Mark.RENAMED}, [(b"a.new", b"a")], now)
+        stamps = {b"log": a_stamp(tick), b"link": a_stamp(kind=Kind.SYMLINK), b"a": a_stamp()}
+        for path in waiting.due(now):
+            waiting.observe(path, stamps.get(path), now)
+        seen |= dict.fromkeys((path for path, _ in waiting.take(now)), now)
+
+    assert seen.keys() == {b"old", b"link", b"a", b"a.new"}
+    assert seen[b"a"] == seen[b"a.new"] < 10.8
+    assert seen[b"old"] == seen[b"link"] < 10.5 + 2 * LONG + 0.2
+
+
 def test_a_file_that_never_rests_is_captured_after_the_maximum_and_marked() -> None:
     waiting = settler()
     captured = []
