@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from confstream.log.checkout import Checkout
     from confstream.store import Store
 
-At = int | str | datetime | None
-"""A moment as callers give it: a revision's number, what a person types, a time, or None for the newest."""
-
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
@@ -97,7 +94,7 @@ class LogEntry:
             "host": self.host,
             "supersedes": list(self.supersedes) if self.supersedes else None,
             "published": self.published,
-            "fork": f"{self.fork.writer}-{self.fork.epoch}" if self.fork else None,
+            "fork": self.fork.name if self.fork else None,
         }
 
 
@@ -116,6 +113,10 @@ class Target:
     def number(self) -> int:
         """Return the revision's number."""
         return self.entry.number
+
+
+At = int | str | datetime | Target | None
+"""A moment as callers give it: a number, what a person types, a time, what was resolved, or None for the newest."""
 
 
 class History:
@@ -197,10 +198,13 @@ class History:
     def resolve(self, at: At = None, *, default: str = "latest") -> Target:
         """Return the revision that *at* means.
 
-        A number, ``latest``, ``latest-good``, ``-3``, a tag, or a time: then
-        the last revision at or before it. Raise ``UsageError`` for what cannot
-        be meant, ``NotFoundError`` for what the history does not have.
+        A number, ``latest``, ``latest-good``, ``-3``, a tag, ``WRITER-EPOCH/4``
+        for one of a fork, or a time: then the last revision at or before it.
+        Raise ``UsageError`` for what cannot be meant, ``NotFoundError`` for
+        what the history does not have.
         """
+        if isinstance(at, Target):
+            return at
         if isinstance(at, datetime):
             if at.tzinfo is None:
                 raise UsageError(f"the time {at.isoformat()} has no zone; give it one, such as UTC")
@@ -237,6 +241,8 @@ class History:
             if made.hash != tag.revision_hash:
                 raise IntegrityError(f"tag {spec.tag} names another revision {tag.number} than the log has; run verify")
             return Target(LogEntry.of(made), f"tag {spec.tag}")
+        if spec.pick is Pick.FORK:
+            return self._of_fork(spec)
         if head == 0:
             raise NotFoundError(f"{self.url} has no revision yet")
         if spec.pick is Pick.LATEST_GOOD:
@@ -253,16 +259,30 @@ class History:
 
     def tree(self, at: At = None) -> Tree:
         """Return the tree at *at*, without contents."""
-        return self.reader.checkout(self.resolve(at).number, index_only=True).tree
+        return self.checkout(at, index_only=True).tree
 
-    def checkout(self, at: At = None, wanted: Callable[[bytes], bool] | None = None) -> "Checkout":
-        """Return the tree at *at* with the contents of the paths that *wanted* accepts; close it afterwards."""
-        return self.reader.checkout(self.resolve(at).number, wanted)
+    def checkout(
+        self,
+        at: At = None,
+        wanted: Callable[[bytes], bool] | None = None,
+        *,
+        index_only: bool = False,
+        before: bool = False,
+    ) -> "Checkout":
+        """Return the tree at *at* with the contents of the paths that *wanted* accepts; close it afterwards.
+
+        With *index_only*, without contents; with *before*, as it was just before that revision.
+        """
+        target = self.resolve(at)
+        number, fork = target.number - before, target.entry.fork
+        if fork is not None:
+            return self.reader.fork_checkout(fork, number, wanted, index_only=index_only)
+        return self.reader.checkout(number, wanted, index_only=index_only)
 
     def read(self, path: str | bytes, at: At = None) -> bytes:
         """Return the content of the file *path* at *at*; ``NotFoundError`` if there was none."""
         target, wanted = self.resolve(at), _path(path)
-        found = self.reader.checkout(target.number, lambda candidate: candidate == wanted)
+        found = self.checkout(target, lambda candidate: candidate == wanted)
         try:
             entry = found.tree.get(wanted)
             if entry is None:
@@ -282,6 +302,18 @@ class History:
         finally:
             before.close()
             after.close()
+
+    def _of_fork(self, spec: moments.RevisionSpec) -> Target:
+        forks = {fork.name: fork for fork in self.reader.require().forks}
+        if spec.tag not in forks:
+            known = ", ".join(forks) or "none"
+            raise NotFoundError(f"{self.url} has no fork {spec.tag}; it has {known}")
+        made = {one.revision.number: one for one in self.reader.fork(forks[spec.tag])}
+        if spec.number not in made:
+            raise NotFoundError(
+                f"the fork {spec.tag} of {self.url} has no revision {spec.number}; it has {min(made)} to {max(made)}"
+            )
+        return Target(LogEntry.of(made[spec.number], forks[spec.tag]), f"fork {spec.tag}")
 
     def _at_time(self, time_ns: int, meaning: str) -> Target:
         number = self.reader.at_time(time_ns)

@@ -61,9 +61,14 @@ class Fork:
     epoch: int
 
     @property
+    def name(self) -> str:
+        """Return what people call it: the writer and its epoch."""
+        return f"{self.writer}-{self.epoch}"
+
+    @property
     def prefix(self) -> str:
         """Return the prefix under which the fork is a log of its own."""
-        return f"{FORK}{self.writer}-{self.epoch}/"
+        return f"{FORK}{self.name}/"
 
 
 @dataclass(frozen=True)

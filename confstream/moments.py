@@ -16,6 +16,7 @@ _NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall time; the zone is added by hand
 _NUMBER_DIGITS_MAX = 19
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_FORK = re.compile(r"([0-9a-z]{1,64}-[1-9][0-9]{0,18})/([1-9][0-9]{0,18})")
 _LENGTH = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))?[ ]?([a-z]+)")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
 _TIME = re.compile(
@@ -41,8 +42,9 @@ _TIME_FORMS = (
 )
 _LENGTH_FORMS = "write a number and a unit: 500ms, 90s, 30m, 2h, 7d, 1w, or several as in 1h30m"
 _REVISION_FORMS = (
-    "write a number from 1 on, latest, latest-good, -3 (three before the latest) or a tag"
-    " (letters, digits, '.', '_' and '-', at most 128, the first a letter or digit, not digits alone)"
+    "write a number from 1 on, latest, latest-good, -3 (three before the latest), WRITER-EPOCH/4 (revision 4 of a fork,"
+    " as log prints it) or a tag (letters, digits, '.', '_' and '-', at most 128, the first a letter or digit, not"
+    " digits alone)"
 )
 
 
@@ -138,14 +140,15 @@ class Pick(StrEnum):
     LATEST_GOOD = "latest-good"
     BACK = "back"
     TAG = "tag"
+    FORK = "fork"
 
 
 @dataclass(frozen=True, slots=True)
 class RevisionSpec:
     """A revision as a person names it: ``parse_revision(str(spec)) == spec``.
 
-    *number* is the revision of ``number``, and how many before the latest of
-    ``back``; *tag* is the name of ``tag``.
+    *number* is the revision of ``number`` and ``fork``, and how many before the
+    latest of ``back``; *tag* is the name of ``tag``, and of the fork.
     """
 
     pick: Pick
@@ -154,9 +157,9 @@ class RevisionSpec:
 
     def __post_init__(self) -> None:
         """Refuse what has no text form."""
-        if (self.pick in {Pick.NUMBER, Pick.BACK}) != (self.number > 0):
+        if (self.pick in {Pick.NUMBER, Pick.BACK, Pick.FORK}) != (self.number > 0):
             raise ValueError(f"a revision by {self.pick} with the number {self.number}")
-        if (self.pick is Pick.TAG) != bool(self.tag):
+        if (self.pick in {Pick.TAG, Pick.FORK}) != bool(self.tag):
             raise ValueError(f"a revision by {self.pick} with the tag {self.tag!r}")
 
     def __str__(self) -> str:
@@ -167,6 +170,8 @@ class RevisionSpec:
                 return f"-{self.number}"
             case Pick.TAG:
                 return self.tag
+            case Pick.FORK:
+                return f"{self.tag}/{self.number}"
         return self.pick.value
 
 
@@ -185,6 +190,8 @@ def parse_revision(text: str) -> RevisionSpec:
         if number == 0:
             raise UsageError(f"{text!r} is not a revision; {_REVISION_FORMS}")
         return RevisionSpec(Pick.BACK if found.startswith("-") else Pick.NUMBER, number)
+    if match := _FORK.fullmatch(found):
+        return RevisionSpec(Pick.FORK, int(match[2]), match[1])
     try:
         return RevisionSpec(Pick.TAG, tag=check_tag(found))
     except UsageError as error:

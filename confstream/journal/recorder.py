@@ -324,7 +324,8 @@ class Recorder:
         try:
             note = json.loads(path.read_bytes())
             what = note.get("path") or "the tree"
-            made = Authorship("restore", str(note.get("by", "")), f"restored {what} to revision {note['revision']}")
+            where = f"revision {note['revision']}" + (f" of the fork {note['fork']}" if note.get("fork") else "")
+            made = Authorship("restore", str(note.get("by", "")), f"restored {what} to {where}")
             return check_authorship(made)
         except FileNotFoundError:
             return None

@@ -199,14 +199,21 @@ class LogReader:
 
         return list(self._parallel(read, self.listing.forks.get(fork, ())))
 
-    def fork_checkout(self, fork: Fork, number: int, wanted: Callable[[bytes], bool] | None = None) -> Checkout:
-        """Return the tree at revision *number* of *fork*: the log up to where it left, then its own revisions."""
+    def fork_checkout(
+        self, fork: Fork, number: int, wanted: Callable[[bytes], bool] | None = None, *, index_only: bool = False
+    ) -> Checkout:
+        """Return the tree at revision *number* of *fork*, as ``checkout`` does.
+
+        A fork has the log's own revision just before it, and then its own.
+        """
         own = [made for made in self.fork(fork) if made.revision.number <= number]
+        if number + 1 in self.listing.forks.get(fork, ())[:1]:
+            return self.checkout(number, wanted, index_only=index_only)
         if not own or own[-1].revision.number != number:
-            raise NotFoundError(f"the fork {fork.writer}-{fork.epoch} has no revision {number}")
-        before = self.checkout(own[0].revision.number - 1)
+            raise NotFoundError(f"the fork {fork.name} has no revision {number}")
+        before = self.checkout(own[0].revision.number - 1, index_only=index_only)
         steps = [Step(fork.prefix + layout.log_key(made.revision.number), (made,)) for made in own]
-        return assemble(before, steps, wanted, self.blob)
+        return assemble(before, steps, (lambda _path: False) if index_only else wanted, self.blob)
 
     def blob(self, digest: bytes) -> bytes:
         """Return the content that is a blob of its own."""

@@ -12,22 +12,25 @@ from confstream.restorer.options import RestoreReport
 _NAMED_MAX = 5
 
 
-def explain(standing: Standing, step: Step, where: str, number: int, *, matched: int, presence: str) -> str:
-    """Return in one line why *step* is taken for *where*, of *standing*, when revision *number* is the target.
+def explain(standing: Standing, step: Step, where: str, name: str, *, matched: int, presence: str) -> str:
+    """Return in one line why *step* is taken for *where*, of *standing*, when revision *name* is the target.
 
     *matched* is the revision that the tree is, *presence* why it is missing.
     """
+    newer = f"newer than revision {name}; --force goes back to that"
+    if not name.isdigit():
+        newer = f"and revision {name} is no part of the log; --force restores it all the same"
     by_step = {
         Step.FILL: f"the configuration is missing: {presence}",
-        Step.UPDATE: f"{where} is an unmodified revision {matched}, and is brought to revision {number}",
-        Step.OVERWRITE: f"{where} is replaced by revision {number}, as --force says",
+        Step.UPDATE: f"{where} is an unmodified revision {matched}, and is brought to revision {name}",
+        Step.OVERWRITE: f"{where} is replaced by revision {name}, as --force says",
     }
     by_standing = {
         Standing.GUTTED: f"{presence}, and other files are present; --if-missing fills it in, --force replaces them",
-        Standing.OLDER: f"{where} is revision {matched}; --fast-forward brings it to revision {number}, --force too",
-        Standing.NEWER: f"{where} is revision {matched}, newer than revision {number}; --force goes back to that",
+        Standing.OLDER: f"{where} is revision {matched}; --fast-forward brings it to revision {name}, --force too",
+        Standing.NEWER: f"{where} is revision {matched}, {newer}",
     }
-    unknown = f"{where} holds what is in no revision; --force records it, then restores revision {number}"
+    unknown = f"{where} holds what is in no revision; --force records it, then restores revision {name}"
     return by_step.get(step) or by_standing.get(standing, unknown)
 
 

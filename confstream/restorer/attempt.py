@@ -93,6 +93,7 @@ class Attempt:
         self._scope = Scope(job.options.scope)
         self._fetched: Checkout | None = None
         self._fetched_hashes: frozenset[bytes] = frozenset()
+        self._is_of_log = True
         self._recorded = ""
         self._recorded_tree = b""
         self._known_as: dict[frozenset[bytes], int] = {}
@@ -191,7 +192,9 @@ class Attempt:
             )
             self._check_path(tree, steps, target)
         where = "the tree" if self._scope.path is None else os.fsdecode(self._scope.path)
-        why = explain(standing, step, where, target.number, matched=self._matched, presence=self._presence().why)
+        why = explain(
+            standing, step, where, targets.name_of(target), matched=self._matched, presence=self._presence().why
+        )
         if not steps.actions or step is Step.REFUSE or self._options.dry_run:
             return _Plan(ground, standing, step, why, steps)
         return self._with_records(_Plan(ground, standing, step, why, steps), target)
@@ -225,7 +228,9 @@ class Attempt:
         self._matched = self._known_as[digests]
         if self._matched == 0:
             return Standing.UNKNOWN
-        return Standing.OLDER if self._matched < target.number else Standing.NEWER
+        # What is in the log is nothing that a fork's revision brings up to date.
+        is_older = self._matched < target.number and target.entry.fork is None
+        return Standing.OLDER if is_older else Standing.NEWER
 
     def _same(self, ground: Ground, tree: Tree) -> bool:
         if any(self._scope.covers(path) for path in ground.unread):
@@ -261,6 +266,7 @@ class Attempt:
         stored = {
             "replica": self._history.url,
             "revision": made.number,
+            "fork": made.fork and made.fork.name,
             "hash": made.hash,
             "time_ns": made.time_ns,
             "request": self._options.request,
@@ -353,7 +359,7 @@ class Attempt:
     def _fetch(self, target: Target, wanted: Callable[[bytes], bool] | None) -> None:
         if self._fetched is not None:
             self._fetched.close()
-        found = self._history.reader.checkout(target.number, wanted, index_only=wanted is None)
+        found = self._history.checkout(target, wanted, index_only=wanted is None)
         if found.position.hash != target.entry.hash:
             raise IntegrityError(
                 f"{self._history.url}: revision {target.number} is not the one that the log has; run verify"
@@ -365,7 +371,7 @@ class Attempt:
                 f"{self._history.url}: revision {target.number} holds {shown(hostile)}, where confstream keeps its own "
                 "state; nothing was changed. Restore another revision"
             )
-        self._fetched = found
+        self._fetched, self._is_of_log = found, target.entry.fork is None
         self._fetched_hashes = frozenset(
             one.hash for one in found.tree.files if wanted is not None and wanted(one.path)
         )
@@ -374,7 +380,7 @@ class Attempt:
         """Return the newest tree; an empty one if it cannot be read, which is no reason not to restore another (P8)."""
         fetched, head = self._fetched, self._history.reader.head()
         try:
-            if fetched is not None and fetched.position.number == head:
+            if fetched is not None and self._is_of_log and fetched.position.number == head:
                 return fetched.tree
             return self._history.reader.checkout(head, index_only=True).tree
         except IntegrityError as error:

@@ -1,8 +1,8 @@
 """What a restore leaves behind for the next writer: ``.confstream/restored``.
 
 JSON, 0600, durable before the first file is switched, so that a rollback is
-published as one and outlives the next restart. Keys: ``revision``, ``hash``
-(hex), ``time`` (RFC 3339), ``time_ns``, ``by``, ``host``, ``path`` (null: everything).
+published as one and outlives the next restart. Keys: ``revision``, ``fork``
+(null: of the log), ``hash`` (hex), ``time`` (RFC 3339), ``time_ns``, ``by``, ``host``, ``path`` (null: everything).
 """
 
 import contextlib
@@ -24,6 +24,7 @@ def restored(entry: LogEntry, now_ns: int, actor: str, path: bytes | None) -> di
     """Return the note about a restore of *entry*, or of its *path* only, by *actor*."""
     return {
         "revision": entry.number,
+        "fork": entry.fork and entry.fork.name,
         "hash": entry.hash.hex(),
         "time": moments.format_utc(now_ns),
         "time_ns": now_ns,

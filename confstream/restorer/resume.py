@@ -71,9 +71,9 @@ def resume(root: Path, refetch: Refetch, report: Callable[[str], None], checkpoi
 
 def fetched_again(opened: Opened, marker: Marker, lost: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
     """Yield the contents of *lost* from the revision that *marker* names, in the replica that *opened* opens."""
-    paths, number = {entry.path for entry in lost}, int(marker.note["revision"])
+    paths, number, fork = {entry.path for entry in lost}, int(marker.note["revision"]), marker.note.get("fork")
     with opened() as history:
-        found = history.reader.checkout(number, paths.__contains__)
+        found = history.checkout(f"{fork}/{number}" if fork else number, paths.__contains__)
         try:
             if found.position.hash != marker.note["hash"]:
                 raise IntegrityError(

@@ -102,7 +102,7 @@ def read_one(
         report(targets.describe(target, history.url))
         for one in targets.skipped(target):
             report(str(one))
-        return history.read(wanted, target.number)
+        return history.read(wanted, target)
 
 
 def is_present(root: Path, options: RestoreOptions) -> Presence:

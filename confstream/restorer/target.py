@@ -144,6 +144,12 @@ def describe(target: Target, url: str) -> str:
     return f"revision {made.number} of {when}, from {url} ({target.meaning})"
 
 
+def name_of(target: Target) -> str:
+    """Return the number of *target*, and the fork that it is of."""
+    fork = target.entry.fork
+    return f"{target.number} of the fork {fork.name}" if fork else str(target.number)
+
+
 def doubts(entry: LogEntry) -> list[str]:
     """Return what speaks against a revision that was asked for by name."""
     if entry.verdict.status is Status.OK:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.conftest import Replicas
 from tests.end_to_end.onlooker import Onlooker
-from tests.processes import Process, confstream
+from tests.processes import Process, confstream, run_confstream
 
 _OPTIONS = ("--profile", "none", "--settle", "0.2s", "--heartbeat", "300s")
 _FENCED = 11
@@ -73,6 +73,55 @@ def test_p5_of_two_writers_one_is_fenced_with_exit_11_and_both_histories_stay_re
     assert b"origin: old pod again\n" not in pods.onlooker.versions("config.yml")
     forked = pods.onlooker.forks()
     assert [change.path for entry in forked for change in entry.changes] == [b"config.yml"]
+
+
+def test_p5_what_is_in_a_fork_is_shown_and_restored_like_any_other_revision(replicas: Replicas, tmp_path: Path) -> None:
+    with fenced(replicas, tmp_path) as pods:
+        assert pods.winner.stop().code == 0
+    (forked,) = pods.onlooker.forks()
+    assert forked.fork is not None
+    name = f"{forked.fork.name}/{forked.number}"
+    ours, target = b"origin: old pod again\n", tmp_path / "restored"
+
+    listed = run_confstream("log", pods.replica)
+    shown = run_confstream("show", pods.replica, name)
+    printed = run_confstream("cat", pods.replica, "config.yml", "--revision", name)
+    files = run_confstream("ls", pods.replica, "--revision", name)
+    compared = run_confstream("diff", pods.replica, name, "latest")
+    restored = run_confstream("restore", pods.replica, target, "--revision", name)
+    refused = run_confstream("restore", pods.replica, pods.winner_tree, "--revision", name)
+    forced = run_confstream("restore", pods.replica, pods.winner_tree, "--revision", name, "--force")
+
+    assert f"--revision {name} " in listed.stdout
+    assert f"revision {forked.number} of the fork" in shown.stdout
+    assert "-origin: old pod\n+origin: old pod again\n" in shown.stdout
+    assert printed.stdout.encode() == ours
+    assert files.stdout.split()[-1] == "config.yml"
+    assert "-origin: old pod again\n+origin: new pod\n" in compared.stdout, compared
+    assert (restored.code, (target / "config.yml").read_bytes()) == (0, ours)
+    assert (refused.code, forced.code) == (4, 0)
+    assert (pods.winner_tree / "config.yml").read_bytes() == ours
+    published = run_confstream("replicate", pods.winner_tree, pods.replica, "--once", *_OPTIONS)
+    assert published.code == 0, published
+    why = f"restored the tree to revision {forked.number} of the fork {forked.fork.name}"
+    assert pods.onlooker.log()[-1].authorship.message == why
+    assert pods.onlooker.versions("config.yml")[-1] == ours
+
+
+@pytest.mark.parametrize("name", ["nobody-1/2", "{fork}/99"])
+def test_p8_a_revision_that_no_fork_has_is_not_found_and_those_that_are_there_are_named(
+    name: str, replicas: Replicas, tmp_path: Path
+) -> None:
+    with fenced(replicas, tmp_path) as pods:
+        assert pods.winner.stop().code == 0
+    (forked,) = pods.onlooker.forks()
+    assert forked.fork is not None
+
+    fork = forked.fork.name
+    done = run_confstream("restore", pods.replica, tmp_path / "target", "--revision", name.format(fork=fork))
+
+    assert done.code == 5, done
+    assert fork in done.stderr
 
 
 def test_p5_the_fenced_writer_says_who_fenced_it_and_where_its_edits_are(replicas: Replicas, tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ import pytest
 
 from confstream.checkout import finish
 from confstream.errors import IntegrityError, NotFoundError, RefusedError, UnavailableError
+from confstream.layout import Fork
+from confstream.log.intent import Intent
 from confstream.restorer import RestoreOptions, restore
+from confstream.revision import Authorship
 from confstream.testing import ManualClock, fail_on
-from tests.restoring import URL, Replica, contents, held, refusing_all, replica_of, when, write
+from tests.restoring import URL, Replica, contents, held, refusing_all, replica_of, tree_of, when, write
 
 TARGET = {"config.yml": b"a: 2\n", "sub/b.yml": b"b: 2\n", "big": bytes(range(256)) * 9000}
 WHOLE = TARGET | {"sub": None}
@@ -37,7 +40,7 @@ def stopped_at(step: str, replica: Replica, root: Path, **options: Any) -> None:
         restore(
             URL,
             root,
-            RestoreOptions(revision="2", **options),
+            RestoreOptions(**{"revision": "2", **options}),
             open_store=replica.opened,
             record_before=replica.record,
             checkpoint=checkpoint,
@@ -127,6 +130,41 @@ def test_p3_lost_or_damaged_staging_is_fetched_again(
     assert report.outcome == "finished"
     assert contents(root) == WHOLE
     assert any("fetched again" in line for line in replica.lines)
+
+
+def test_p3_lost_staging_of_a_fork_is_fetched_again_from_the_fork(tmp_path: Path) -> None:
+    replica = replica_of({"config.yml": b"a: 1\n"})
+    ours, (tree, known) = replica.publisher, tree_of(WHOLE)
+    left = ours.head
+    replica.publish({"config.yml": b"a: theirs\n"})
+    intent = Intent(bytes(16), 1, tree, Authorship("api"))
+    ours.publish_fork(Fork("ours", 9), left, [intent], known.__getitem__, lambda _digest: None)
+    root = tmp_path / "tree"
+    stopped_at("write     sub/b.yml", replica, root, revision="ours-9/2")
+    lose_all(root / ".confstream" / "staging")
+
+    report = replica.restore(root, if_missing=True)
+
+    assert report.outcome == "finished"
+    assert contents(root) == WHOLE
+    assert json.loads((root / ".confstream" / "restored").read_bytes())["fork"] == "ours-9"
+
+
+def test_p1_what_is_in_the_log_is_not_fast_forwarded_to_a_fork(tmp_path: Path) -> None:
+    replica = replica_of({"config.yml": b"a: 1\n"})
+    tree, known = tree_of({"config.yml": b"a: mine\n"})
+    intent = Intent(bytes(16), 1, tree, Authorship("api"))
+    replica.publisher.publish_fork(
+        Fork("ours", 9), replica.publisher.head, [intent], known.__getitem__, lambda _digest: None
+    )
+    root = write(tmp_path / "tree", {"config.yml": b"a: 1\n"})
+
+    with pytest.raises(
+        RefusedError, match=r"is revision 1, and revision 2 of the fork ours-9 is no part of the log; --force"
+    ):
+        replica.restore(root, revision="ours-9/2", fast_forward=True)
+
+    assert contents(root) == {"config.yml": b"a: 1\n"}
 
 
 def test_p3_lost_staging_and_a_dead_replica_leave_it_unfinished(replica: Replica, root: Path) -> None:

@@ -55,6 +55,32 @@ def test_a_moment_is_resolved(six: Six, at: int | str | datetime | None, number:
     assert six.history.resolve(at).number == number
 
 
+def test_p5_a_revision_of_a_fork_is_resolved_and_read_like_any_other() -> None:
+    store = MemoryStore()
+    ours = Scribe(store, writer="ours")
+    ours.write({"config.yml": b"n: 1\n", "kept.yml": b"k\n"})
+    Scribe(store, writer="theirs").write({"config.yml": b"n: theirs\n"})
+    edits = [{"config.yml": b"n: %d\n" % number, "kept.yml": b"k\n"} for number in (2, 3)]
+    fork = ours.fork(*map(ours.intent, edits))
+    history = History(store, ManualClock())
+
+    target = history.resolve(f"{fork.name}/3")
+
+    assert (target.number, target.entry.fork, target.meaning) == (3, fork, f"fork {fork.name}")
+    for at in (target, f"{fork.name}/3"):
+        assert history.read("config.yml", at) == b"n: 3\n"
+        assert history.read("kept.yml", at) == b"k\n"
+        assert history.tree(at).keys() == {b"config.yml", b"kept.yml"}
+    assert "-n: 2\n+n: 3\n" in "".join(history.diff(f"{fork.name}/2", target))
+    for number, before in ((3, b"n: 2\n"), (2, b"n: 1\n")):
+        found = history.checkout(f"{fork.name}/{number}", before=True)
+        assert found.content(found.tree[b"config.yml"].hash) == before
+    with pytest.raises(NotFoundError, match=rf"the fork {fork.name} .* has no revision 1; it has 2 to 3"):
+        history.resolve(f"{fork.name}/1")
+    with pytest.raises(NotFoundError, match=f"has no fork other-1; it has {fork.name}"):
+        history.resolve("other-1/2")
+
+
 def test_the_default_moment_is_the_callers(six: Six) -> None:
     assert six.history.resolve(None, default="latest-good").number == 4
 

@@ -219,15 +219,36 @@ def test_what_is_no_duration_is_refused_with_the_forms_that_are(text: str) -> No
         ("latest-good", LATEST_GOOD),
         ("-3", RevisionSpec(Pick.BACK, 3)),
         ("v1.0", RevisionSpec(Pick.TAG, tag="v1.0")),
+        ("dbe9e6aa447f6261-2/14", RevisionSpec(Pick.FORK, 14, "dbe9e6aa447f6261-2")),
         ("2026-02-27", RevisionSpec(Pick.TAG, tag="2026-02-27")),
     ],
 )
-def test_a_revision_is_a_number_a_word_a_step_back_or_a_tag(text: str, expected: RevisionSpec) -> None:
+def test_a_revision_is_a_number_a_word_a_step_back_a_tag_or_of_a_fork(text: str, expected: RevisionSpec) -> None:
     assert parse_revision(text) == expected
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "-0", "--3", "-x", "Latest", "LATEST-GOOD", "a b", "a/b", "é", "9" * 30, "a" * 129, ".a"]
+    "text",
+    [
+        "",
+        "0",
+        "-0",
+        "--3",
+        "-x",
+        "Latest",
+        "LATEST-GOOD",
+        "a b",
+        "a/b",
+        "a-1/",
+        "a-0/1",
+        "a/1",
+        "a-1/0",
+        "A-1/1",
+        "é",
+        "9" * 30,
+        "a" * 129,
+        ".a",
+    ],
 )
 def test_what_names_no_revision_is_refused_never_the_latest(text: str) -> None:
     with pytest.raises(UsageError, match="is not a revision; write a number"):
@@ -244,6 +265,7 @@ def test_a_name_that_could_be_read_otherwise_is_no_tag(name: str) -> None:
     st.one_of(
         st.builds(RevisionSpec, st.sampled_from([Pick.NUMBER, Pick.BACK]), st.integers(1, 10**18)),
         st.sampled_from([LATEST, LATEST_GOOD]),
+        st.builds(RevisionSpec, st.just(Pick.FORK), st.integers(1, 10**18), st.just("0a-7")),
         st.from_regex(r"[A-Za-z][A-Za-z0-9._-]{0,20}", fullmatch=True)
         .filter(lambda name: name.lower() not in {"latest", "latest-good"})
         .map(lambda name: RevisionSpec(Pick.TAG, tag=name)),
@@ -254,7 +276,8 @@ def test_the_text_of_a_revision_parses_to_the_same_revision(spec: RevisionSpec) 
 
 
 @pytest.mark.parametrize(
-    ("pick", "number", "tag"), [(Pick.NUMBER, 0, ""), (Pick.LATEST, 3, ""), (Pick.TAG, 0, ""), (Pick.BACK, 1, "x")]
+    ("pick", "number", "tag"),
+    [(Pick.NUMBER, 0, ""), (Pick.LATEST, 3, ""), (Pick.TAG, 0, ""), (Pick.BACK, 1, "x"), (Pick.FORK, 1, "")],
 )
 def test_a_revision_without_a_text_form_cannot_be_built(pick: Pick, number: int, tag: str) -> None:
     with pytest.raises(ValueError, match="a revision by"):

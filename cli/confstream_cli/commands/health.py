@@ -58,7 +58,7 @@ def _document(history: confstream.History, now_ns: int, bound_seconds: float | N
     forks: dict[str, list[int]] = {}
     for entry in history.forks():
         if entry.fork is not None:
-            forks.setdefault(f"{entry.fork.writer}-{entry.fork.epoch}", []).append(entry.number)
+            forks.setdefault(entry.fork.name, []).append(entry.number)
     return {
         "replica": history.url,
         "revision": head,

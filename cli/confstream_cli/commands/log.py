@@ -105,9 +105,10 @@ def _print(
         output.note("no revision changed that" if head else "no revision yet")
     name = ""
     for entry in forks:
-        if entry.fork is not None and name != f"{entry.fork.writer}-{entry.fork.epoch}":
-            name = f"{entry.fork.writer}-{entry.fork.epoch}"
-            page.line(page.paint(page.cut(f"fork {name} (of a fenced writer, not part of the log)"), "bold", "yellow"))
+        if entry.fork is not None and name != entry.fork.name:
+            name = entry.fork.name
+            said = f"fork of a fenced writer, not part of the log; --revision {name}/{entry.number} means its first"
+            page.line(page.paint(page.cut(said), "bold", "yellow"))
         _row(page, entry, digits, now_ns, wide=wide, show_secrets=show_secrets)
 
 

@@ -37,19 +37,19 @@ def show(
     replica, rest = options.replica_and_rest(arguments, "REVISION")
     page = output.Page()
     with options.open_history(replica, storage_option, timeout) as history:
-        entry = history.resolve(rest[0] if rest else None).entry
+        target = history.resolve(rest[0] if rest else None)
+        entry = target.entry
         if json:
             page.json(as_json(entry, show_secrets=show_secrets))
             return
-        page.line(
-            page.paint(f"revision {entry.number}", "bold") + (", the latest" if entry.number == history.head else "")
-        )
+        about = ", the latest" if entry.number == history.head else ""
+        about = f" of the fork {entry.fork.name}" if entry.fork else about
+        page.line(page.paint(f"revision {entry.number}", "bold") + about)
         page.facts(_facts(as_json(entry, show_secrets=show_secrets), entry.time_ns))
         page.line()
         page.columns([_change(change) for change in entry.changes] or [["nothing changed"]])
         page.line()
-        before = history.reader.checkout(entry.number - 1)
-        after = history.reader.checkout(entry.number)
+        before, after = history.checkout(target, before=True), history.checkout(target)
         try:
             for text in confstream.tree_diff(before, after, mask=not show_secrets):
                 page.diff(text)
@@ -74,7 +74,7 @@ def cat(
     with options.open_history(replica, storage_option, timeout) as history:
         target = options.resolve(history, revision, timestamp)
         tell(target)
-        content = history.read(path, target.number)
+        content = history.read(path, target)
     output.Page().binary(content)
 
 
@@ -96,7 +96,7 @@ def ls(
     with options.open_history(replica, storage_option, timeout) as history:
         target = options.resolve(history, revision, timestamp)
         tell(target)
-        entries = _below(history.tree(target.number), rest[0] if rest else "", target.number, recursive=recursive)
+        entries = _below(history.tree(target), rest[0] if rest else "", target.number, recursive=recursive)
     page = output.Page()
     if json:
         rows = [_entry_json(entry) for entry in entries]
@@ -124,7 +124,7 @@ def diff(
         old, new = history.resolve(names[0]), history.resolve(names[1] if names[1:] else None)
         tell(old)
         tell(new)
-        for text in history.diff(old.number, new.number, path, mask=not show_secrets):
+        for text in history.diff(old, new, path, mask=not show_secrets):
             differ = True
             page.diff(text)
     return 1 if differ and exit_code else 0

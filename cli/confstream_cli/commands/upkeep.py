@@ -88,7 +88,10 @@ def tag(
     replica, (name,) = options.replica_and_rest(arguments, "NAME", required=1)
     confstream.check_tag(name)
     with options.open_history(replica, storage_option, timeout) as history:
-        number = history.resolve(revision).number
+        target = history.resolve(revision)
+        if target.entry.fork is not None:
+            raise confstream.UsageError(f"{revision} is in no log: a tag names a revision of the log")
+        number = target.number
         known = history.reader.tag(name).number if name in history.reader.listing.tags else number
         if known != number:
             raise confstream.RefusedError(
