@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from confstream.check import Check, Level
     from confstream.clock import Clock, SystemClock
     from confstream.compactor import CompactReport, compact
+    from confstream.doctor import Diagnosis, diagnose, self_test
     from confstream.errors import (
         AccessDeniedError,
         ConfstreamError,
@@ -57,6 +58,7 @@ _HOMES = {
     "confstream.check": "Check Level",
     "confstream.clock": "Clock SystemClock",
     "confstream.compactor": "CompactReport compact",
+    "confstream.doctor": "Diagnosis diagnose self_test",
     "confstream.errors": "AccessDeniedError ConfstreamError DivergedError FencedError IntegrityError "
     "NoExclusiveCreateError NoReplicaError NotFoundError OutcomeUnknownError PartialError RefusedError StaleError "
     "UnavailableError UsageError",
@@ -95,6 +97,7 @@ __all__ = [
     "Clock",
     "CompactReport",
     "ConfstreamError",
+    "Diagnosis",
     "DivergedError",
     "Entry",
     "FencedError",
@@ -138,6 +141,7 @@ __all__ = [
     "check_backend",
     "check_tag",
     "compact",
+    "diagnose",
     "format_local",
     "format_utc",
     "in_stream",
@@ -155,6 +159,7 @@ __all__ = [
     "read_one",
     "recording",
     "restore",
+    "self_test",
     "show_size",
     "stream_name",
     "summary",

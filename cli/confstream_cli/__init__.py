@@ -23,6 +23,11 @@ def main() -> None:
     from confstream_cli import signals  # noqa: PLC0415
 
     signals.heed(os.getpid())
-    from confstream_cli.app import run  # noqa: PLC0415
-
+    try:
+        from confstream_cli.app import run  # noqa: PLC0415
+    except ImportError as error:
+        lacking = error.name or "that it needs"
+        advice = f"pip install {lacking.partition('.')[0]}, or install confstream again with all that it depends on"
+        print(f"confstream: the module {lacking} cannot be imported: {advice}", file=sys.stderr)  # noqa: T201 - likewise
+        sys.exit(1)
     run(arguments)

@@ -7,7 +7,6 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Annotated, NoReturn
 
 import typer
@@ -17,6 +16,7 @@ from confstream_cli import environment, findings, logs, output, shortcut
 from confstream_cli.commands import (
     EXAMPLES,
     backend,
+    doctor,
     health,
     log,
     probe,
@@ -74,6 +74,7 @@ for _name, _function, _settings in (
     ("compact", upkeep.compact, None),
     ("tag", upkeep.tag, None),
     ("check-backend", backend.check_backend, None),
+    ("doctor", doctor.doctor, None),
 ):
     app.command(_name, epilog=f"Example: {EXAMPLES[_name]}", context_settings=_settings)(_function)
 
@@ -124,7 +125,9 @@ def code_of(error: confstream.ConfstreamError) -> int:
 
 def _guarded(arguments: list[str], *, debug: bool) -> int:
     try:
-        _check_environment()
+        if arguments[:1] != ["doctor"]:
+            # That one says so itself, with everything else that is wrong.
+            _check_environment()
         logs.configure(logs.WARNING)
         found = typer.main.get_command(app).main(
             supervise.with_command(arguments), prog_name="confstream", standalone_mode=False
@@ -141,6 +144,12 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
     except confstream.ConfstreamError as error:
         code = error.exit_code if isinstance(error, findings.SignalledError) else code_of(error)
         return _tell(str(error), code, debug=debug)
+    except ImportError as error:
+        lacking = error.name or "that it needs"
+        advice = (
+            "install confstream again with all that it depends on; confstream doctor names everything that is missing"
+        )
+        return _tell(f"the module {lacking} cannot be imported: {advice}", 1, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line and a code, never a trace by chance
         if hasattr(error, "format_message"):
             # Typer's own: what was typed cannot be meant.
@@ -151,8 +160,7 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
 
 def _check_environment() -> None:
     for name in environment.unknown(os.environ):
-        known = sorted(environment.OF_RESTORE | environment.OF_OTHERS)
-        near = get_close_matches(name, known, 1, 0)[0]
+        near = environment.nearest(name)
         raise confstream.UsageError(f"there is no variable {name}; nearest is {near}. Rename or unset it")
 
 

@@ -12,7 +12,7 @@ _OF_RESTORE = """
 """
 _OF_OTHERS = """
     DEBUG EXEC EXIT_CODE FAIL_AFTER HEARTBEAT LIMIT LISTEN LOG_FORMAT MAX_LAG NO_GUARDS ONCE PING_URL POLL QUICK
-    RACERS RECURSIVE REVERSE ROUNDS SCAN_INTERVAL SETTLE SHOW_SECRETS SHUTDOWN_TIMEOUT SPOOL_MAX TAKEOVER TREE
+    RACERS RECURSIVE REVERSE ROUNDS SCAN_INTERVAL SELF SETTLE SHOW_SECRETS SHUTDOWN_TIMEOUT SPOOL_MAX TAKEOVER TREE
     UNSAFE_SINGLE_WRITER
 """
 OF_RESTORE = frozenset(PREFIX + name for name in _OF_RESTORE.split())
@@ -33,6 +33,13 @@ def unknown(names: "Iterable[str]") -> list[str]:
         for name in names
         if name.startswith(PREFIX) and name not in OF_RESTORE and name not in OF_OTHERS and not is_service_link(name)
     )
+
+
+def nearest(name: str) -> str:
+    """Return the variable that *name* is most likely a misspelling of."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+
+    return get_close_matches(name, sorted(OF_RESTORE | OF_OTHERS), 1, 0)[0]
 
 
 def is_service_link(name: str) -> bool:

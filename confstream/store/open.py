@@ -135,11 +135,13 @@ def _open_s3(url: str, options: dict[str, Any], timeout_seconds: float) -> Store
 
 
 def _open_fsspec(url: str, protocol: str, options: dict[str, Any], timeout_seconds: float) -> Store:
-    import fsspec  # noqa: PLC0415
-
+    masked = mask_url(url)
+    try:
+        import fsspec  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(f"{masked}: the module {error.name} cannot be imported: pip install fsspec") from error
     from confstream.store.fsspec import FsspecStore  # noqa: PLC0415
 
-    masked = mask_url(url)
     secrets = _secrets(url, options)
     try:
         try:

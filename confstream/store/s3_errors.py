@@ -121,8 +121,13 @@ def explain(what: str, error: Exception, *, endpoint: str, bucket: str, timeout_
     if name == "NoCredentialsError" or name in _CREDENTIAL_ERRORS:
         reason = f"the credentials cannot be had: {_one_line(error)}" if name in _CREDENTIAL_ERRORS else _NO_CREDENTIALS
         return AccessDeniedError(f"{what}: {reason}")
-    if name in _USAGE_ERRORS or isinstance(error, (TypeError, ValueError, KeyError)):
-        return UsageError(f"{what}: the options for s3fs cannot be meant: {_one_line(error)}")
+    if name in _USAGE_ERRORS or isinstance(error, (ImportError, TypeError, ValueError, KeyError)):
+        why = (
+            f"the module {error.name} cannot be imported: pip install s3fs"
+            if isinstance(error, ImportError)
+            else (f"the options for s3fs cannot be meant: {_one_line(error)}")
+        )
+        return UsageError(f"{what}: {why}")
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)) or name in ("FSTimeoutError", "ReadTimeoutError"):
         return UnavailableError(f"{what}: {endpoint} gave no answer within {timeout_seconds:g} s")
     reasons = {

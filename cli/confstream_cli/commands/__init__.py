@@ -14,6 +14,7 @@ EXAMPLES = {
     "verify": "confstream verify s3://bucket/frigate",
     "compact": "confstream compact s3://bucket/frigate --dry-run",
     "check-backend": "confstream check-backend s3://bucket/frigate --rounds 5",
+    "doctor": "confstream doctor /config s3://bucket/frigate",
     "tag": "confstream tag s3://bucket/frigate before-upgrade",
 }
 """One that works for each command, shown at the end of its help."""

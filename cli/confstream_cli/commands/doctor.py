@@ -1,0 +1,91 @@
+"""``confstream doctor``: what somebody who helps would ask, answered at once."""
+
+from __future__ import annotations  # The library's types are named here, and imported where they are used.
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import confstream
+from confstream_cli import environment, findings, options, output
+
+_WIDTH = len("room for the journal")
+_REPLICA = "CONFSTREAM_REPLICA"
+
+_Self = Annotated[bool, options.option("--self", "Only whether this installation works: for the build of an image.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The options of ``doctor``."""
+
+    itself: _Self = False
+    state_dir: options.StateDir = None
+    profile: options.Profile = "auto"
+    include: options.Include = None
+    exclude: options.Exclude = None
+    json: options.Json = False
+    storage_option: options.StorageOption = None
+    timeout: options.Timeout = options.TIMEOUT
+
+
+@options.command("[TREE] [REPLICA]", Given)
+def doctor(arguments: list[str], given: Given) -> None:
+    """Look at everything, and say what to do.
+
+    Modules, validators, permissions of every file, journal, limits, room, credentials, storage, clocks, heartbeat.
+    Changes nothing but for the objects that prove exclusive creation on the replica, which it removes. Ends with 0 if
+    nothing failed (warnings do not count), else with the code of the worst failure: 13, 14, 16, 11, 3, 2, or 15 for
+    everything else. With --self, 0 or 1.
+    """
+    page = output.Page()
+
+    def tell(check: confstream.Check) -> None:
+        if not given.json:
+            findings.show(page, check, _WIDTH)
+
+    with findings.interruptible():
+        seen = confstream.self_test(tell=tell) if given.itself else _diagnosis(arguments, given, tell)
+    if given.json:
+        page.json(seen.as_json())
+    elif seen.ok:
+        doubts = sum(check.level is confstream.Level.WARN for check in seen.checks)
+        page.line(page.paint(f"nothing failed, {output.plural(doubts, 'warning')}", "yellow" if doubts else "green"))
+    if seen.error is not None:
+        raise seen.error
+
+
+def _diagnosis(arguments: list[str], given: Given, tell: Callable[[confstream.Check], None]) -> confstream.Diagnosis:
+    tree, replica = _places(arguments)
+    storage = confstream.parse_storage_options(given.storage_option or [])
+    timeout_seconds = options.seconds("--timeout", given.timeout)
+    mistaken = [_unknown(name) for name in environment.unknown(os.environ)]
+    for check in mistaken:
+        tell(check)
+    found = confstream.diagnose(
+        tree,
+        replica,
+        state_dir=given.state_dir,
+        tracked=options.tracked(given.profile, given.include, given.exclude),
+        storage_options=storage,
+        environment=os.environ,
+        timeout_seconds=timeout_seconds,
+        tell=tell,
+    )
+    return confstream.Diagnosis((*mistaken, *found.checks))
+
+
+def _places(arguments: list[str]) -> tuple[str | None, str]:
+    """Return tree and replica: what is a URL is a replica, also alone."""
+    replica = os.environ.get(_REPLICA, "").strip()
+    if len(arguments) == 1 and ("://" in arguments[0] or "::" in arguments[0]):
+        return None, arguments[0]
+    if len(arguments) > 2:  # noqa: PLR2004 - a tree and a replica
+        raise confstream.UsageError(f"{arguments[2]!r} is one argument too many; expected [TREE] [REPLICA]")
+    return arguments[0] if arguments else None, arguments[1] if len(arguments) > 1 else replica
+
+
+def _unknown(name: str) -> confstream.Check:
+    advice = f"nearest is {environment.nearest(name)}; rename or unset it: every other command refuses to start"
+    return confstream.Check(name, confstream.Level.FAIL, "there is no such variable", advice, confstream.UsageError)
