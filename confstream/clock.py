@@ -8,7 +8,8 @@ import threading
 import time
 from typing import Protocol
 
-_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
+# On macOS the monotonic clock of the system counts suspended time, and that of Python does not.
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
 
 
 class Clock(Protocol):

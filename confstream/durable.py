@@ -16,6 +16,7 @@ _SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | 
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
+_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY}
 _TEMP_PREFIX = b".confstream-"
 _TEMP_SUFFIX = b".tmp"
 
@@ -63,14 +64,25 @@ def opened_parent(root: int, path: bytes, *, listable: bool = False) -> Iterator
         yield descriptor, name
 
 
-def sync(descriptor: int) -> None:
-    """Return once what was written to *descriptor* survives a power loss (P4)."""
+def sync(descriptor: int, *, content_only: bool = False) -> None:
+    """Return once what was written to *descriptor* survives a power loss (P4).
+
+    With *content_only*, times and the like may be lost where the system can leave them out.
+    """
     if _FULL_SYNC is not None:
         # There, fsync only hands the bytes to the drive, which may keep them in its cache.
-        with contextlib.suppress(OSError):
+        try:
             fcntl.fcntl(descriptor, _FULL_SYNC)
+        except OSError as error:
+            # After a failure of the disk, a second sync would succeed without having written anything.
+            if error.errno not in _UNSUPPORTED:
+                raise
+        else:
             return
-    os.fsync(descriptor)
+    if content_only and hasattr(os, "fdatasync"):
+        os.fdatasync(descriptor)
+    else:
+        os.fsync(descriptor)
 
 
 def sync_directory(descriptor: int) -> None:
@@ -79,7 +91,7 @@ def sync_directory(descriptor: int) -> None:
         sync(descriptor)
     except OSError as error:
         # Some network file systems cannot sync a directory: their server decides, and there is no other way.
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+        if error.errno not in _UNSUPPORTED:
             raise
 
 

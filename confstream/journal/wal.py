@@ -28,10 +28,7 @@ from confstream.journal.frames import (
 
 def sync_content(descriptor: int) -> None:
     """Return once the bytes of *descriptor*, and the size that is needed to find them, are on the disk."""
-    if hasattr(os, "fdatasync"):
-        os.fdatasync(descriptor)
-    else:
-        durable.sync(descriptor)
+    durable.sync(descriptor, content_only=True)
 
 
 def cannot_write(path: Path, error: OSError, consequence: str) -> UnavailableError:

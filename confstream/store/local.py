@@ -16,6 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
+from confstream import durable
 from confstream.clock import Clock, SystemClock
 from confstream.errors import (
     AccessDeniedError,
@@ -184,7 +185,7 @@ class LocalStore:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(body)
                 file.flush()
-                os.fsync(descriptor)
+                durable.sync(descriptor)
         except OSError as error:
             with suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108
@@ -256,11 +257,7 @@ def _walk(folder: Path, keys: str) -> Iterator[str]:
 def _sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems know no sync of a directory: their server keeps names by itself.
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
-            raise
+        durable.sync_directory(descriptor)
     finally:
         os.close(descriptor)
 

@@ -1,6 +1,7 @@
 """Local directories: what is on the disk, when, and what a disk can refuse."""
 
 import errno
+import fcntl
 import os
 import stat
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from confstream import durable
 from confstream.errors import (
     AccessDeniedError,
     NoExclusiveCreateError,
@@ -266,6 +268,18 @@ def test_p4_bytes_are_synced_before_the_name_and_the_name_before_success(
     store.replace("log/1", b"y")
     store.delete(["log/1"])
     assert steps == ["sync file", "sync directory", "sync directory"]
+
+
+def test_p4_an_object_is_synced_as_far_as_the_system_can(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(durable, "_FULL_SYNC", 51)
+    monkeypatch.setattr(
+        fcntl, "fcntl", lambda descriptor, _command: asked.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+    )
+
+    LocalStore(root).put("log/1", b"x")
+
+    assert asked == [True, True, False, True]
 
 
 def test_p4_a_name_that_cannot_be_synced_is_an_unknown_outcome_and_bytes_that_cannot_are_a_failure(

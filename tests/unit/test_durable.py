@@ -1,5 +1,7 @@
 """Files relative to directory descriptors."""
 
+import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -88,6 +90,33 @@ def test_opening_leaves_no_descriptor_behind(tmp_path: Path, descriptor: int) ->
         pass
 
     assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("content_only", [False, True])
+@pytest.mark.parametrize("number", [0, errno.ENOTSUP, errno.ENOTTY, errno.EIO])
+def test_p4_a_system_whose_fsync_stops_at_the_drive_is_asked_for_more(
+    descriptor: int, monkeypatch: pytest.MonkeyPatch, number: int, content_only: bool
+) -> None:
+    asked: list[int] = []
+
+    def full_sync(_descriptor: int, command: int) -> None:
+        asked.append(command)
+        if number:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(durable, "_FULL_SYNC", 51)
+    monkeypatch.setattr(fcntl, "fcntl", full_sync)
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, lambda _descriptor: asked.append(0))
+
+    if number == errno.EIO:
+        # Nobody knows what the disk kept; a sync after it would only seem to succeed.
+        with pytest.raises(OSError, match="Input/output error"):
+            durable.sync(descriptor, content_only=content_only)
+    else:
+        durable.sync(descriptor, content_only=content_only)
+
+    assert asked == ([51, 0] if number in {errno.ENOTSUP, errno.ENOTTY} else [51])
 
 
 def test_temporary_names_differ_and_are_known_again() -> None:
