@@ -8,9 +8,9 @@ agree. ``.confstream`` at the root is never tracked, whatever a pattern says.
 import difflib
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from confstream.errors import UsageError
 
@@ -18,6 +18,7 @@ STATE_DIRECTORY = b".confstream"
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _COMPANIONS = (b"-wal", b"-shm", b"-journal")
 _CACHED_DIRECTORIES_MAX = 50_000
+_CACHED_ANSWERS_MAX = 1 << 15
 _GLOB_CHARACTERS = frozenset("*?[\\")
 _UNGLOBBED = re.compile(r"[*?\[\]\\]")
 
@@ -82,6 +83,7 @@ class Selection:
     _included: "_PatternList" = field(init=False, repr=False, compare=False)
     _walked: "_PatternList" = field(init=False, repr=False, compare=False)
     _directories: dict[bytes, tuple[bool, bool]] = field(init=False, repr=False, compare=False)
+    _answers: Callable[[bytes, bool], bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what no pattern can mean."""
@@ -102,9 +104,14 @@ class Selection:
         object.__setattr__(self, "_included", _PatternList(include))
         object.__setattr__(self, "_walked", _PatternList(walked))
         object.__setattr__(self, "_directories", {})
+        # Every survey asks the same of the same paths: an answer that is known costs a tenth.
+        object.__setattr__(self, "_answers", lru_cache(_CACHED_ANSWERS_MAX)(self._decide))
 
     def tracks(self, path: bytes, is_dir: bool) -> bool:
         """Return whether *path*, relative to the root and joined by ``/``, belongs to the tree."""
+        return self._answers(path, is_dir)
+
+    def _decide(self, path: bytes, is_dir: bool) -> bool:
         parent, _, name = path.rpartition(b"/")
         known = self._directories.get(parent) or self._remember(parent)
         if not known[0] or path == STATE_DIRECTORY:
