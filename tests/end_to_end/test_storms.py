@@ -1,0 +1,50 @@
+"""Ten thousand files at once, as when a container starts and gives everything to its user."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from confstream.tree import Op
+from tests.end_to_end.conftest import Replicas
+from tests.end_to_end.endpoints import LISTEN, Endpoints
+from tests.processes import confstream
+from tests.proxy import CuttingProxy
+
+_OPTIONS = ("--profile", "none", "--settle", "0.5s", "--heartbeat", "0")
+_FILES, _BYTES, _REVISIONS_MAX = 10_000, 2_000, 5
+
+
+def test_p11_a_storm_of_modes_and_owners_is_a_few_revisions_and_uploads_no_content_again(
+    s3: str, moto_proxy: CuttingProxy, replicas: Replicas, tree: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    onlooker = replicas.look_at(s3)
+    for number in range(_FILES):
+        directory = tree / str(number // 100)
+        directory.mkdir(exist_ok=True)
+        (directory / f"{number}.yml").write_bytes(os.urandom(_BYTES))
+    through = {"AWS_ENDPOINT_URL": moto_proxy.endpoint}
+    with confstream("replicate", tree, s3, *_OPTIONS, *LISTEN, environment=through) as writer:
+        onlooker.wait_for(lambda found: len(found) == _FILES + _FILES // 100, "the files", writer)
+        before, endpoints = onlooker.head, Endpoints(writer)
+        written = endpoints.metric("storage_bytes_total", direction="sent")
+        moto_proxy.reset()
+
+        for path in tree.rglob("*.yml"):
+            path.chmod(0o640)
+            os.chown(path, 1000, 1000)
+        onlooker.wait_for(
+            lambda found: all((e.mode, e.uid) == (0o640, 1000) for p, e in found.items() if p.endswith(b".yml")),
+            "the modes and owners",
+            writer,
+        )
+        uploaded = endpoints.metric("storage_bytes_total", direction="sent") - written
+        ended = writer.stop()
+
+    assert ended.code == 0, ended
+    assert onlooker.head - before <= _REVISIONS_MAX, ended
+    made = [entry for entry in onlooker.log() if entry.number > before]
+    assert {change.op for entry in made for change in entry.changes} == {Op.META}
+    assert uploaded < _FILES * _BYTES / 10, "contents were uploaded again"
