@@ -257,8 +257,8 @@ def _refused(error: OSError) -> RefusedError:
     path = _shown(os.fsencode(error.filename)) if error.filename is not None else "a file"
     reason = error.strerror or type(error).__name__
     return RefusedError(
-        f"cannot tell whether the configuration is there: {path}: {reason}; correct the path, or let this user"
-        " (or the pod's securityContext) read it"
+        f"cannot tell whether the configuration is there: {path}: {reason}; correct the path, or let uid {os.geteuid()}"
+        " read it (in a pod, by the securityContext)"
     )
 
 

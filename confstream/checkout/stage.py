@@ -87,7 +87,10 @@ def _leaving_unchanged(root: Path, actions: Sequence[Action]) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno not in _FULL_DISK:
-            raise ConfstreamError(f"{root}: the restore could not be prepared: {error}. Nothing was changed") from error
+            raise ConfstreamError(
+                f"{root} cannot be written: {error.strerror}; nothing was changed. Make it writable for uid "
+                f"{os.geteuid()}, or restore to another directory"
+            ) from error
         size = sum(action.entry.size for action in actions if action.verb in _FILLED and action.entry is not None)
         raise ConfstreamError(
             f"{root}: {error.strerror}; the restore needs {size} bytes there. Nothing was changed"

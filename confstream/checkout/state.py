@@ -129,7 +129,8 @@ def _refusing(path: Path) -> Iterator[None]:
         raise RefusedError(f"{path} is not a directory; move it away, confstream keeps its state there") from error
     except PermissionError as error:
         raise RefusedError(
-            f"{path} cannot be used by uid {os.geteuid()} ({error.strerror}); give it to that user, or run as its owner"
+            f"{path}{_owned(path)} cannot be used by uid {os.geteuid()} ({error.strerror}); give it to that user, "
+            "or run as its owner"
         ) from error
     except OSError as error:
         if error.errno not in {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}:
@@ -137,3 +138,10 @@ def _refusing(path: Path) -> Iterator[None]:
         raise UnavailableError(
             f"{path} cannot be written ({error.strerror}); make room, or mount the volume writable"
         ) from error
+
+
+def _owned(path: Path) -> str:
+    try:
+        return f" belongs to uid {path.lstat().st_uid} and"
+    except OSError:
+        return ""

@@ -325,6 +325,9 @@ def _make_directory(root: int, entry: Entry) -> None:
     opened = durable.opened_parent(root, entry.path, listable=True)
     with opened as (parent, name), contextlib.suppress(FileExistsError):
         os.mkdir(name, entry.mode, dir_fd=parent)
+        with durable.opened(parent, name) as made:
+            # What was recorded is what is there, whatever the umask is.
+            os.fchmod(made, entry.mode)
         durable.sync_directory(parent)
 
 

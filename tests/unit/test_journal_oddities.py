@@ -226,3 +226,19 @@ def test_p6_a_note_that_cannot_be_read_stops_nothing(root: Path, replica: Replic
     with start(root) as journal:
         journal.sync(PATIENCE_SECONDS)
     assert replica.files() == {"a": b"2"}
+
+
+def test_modes_of_what_is_written_here_do_not_depend_on_the_umask(root: Path, start: Open) -> None:
+    before = os.umask(0o077)
+    try:
+        with start(root) as journal:
+            journal.write("new/dir/a.yml", "a: 1\n")
+
+            assert [stat.S_IMODE((root / path).stat().st_mode) for path in ("new", "new/dir", "new/dir/a.yml")] == [
+                0o755,
+                0o755,
+                0o644,
+            ]
+            assert journal.capture().changes == ()
+    finally:
+        os.umask(before)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 def main(uid: str, gid: str, read_only: str, needed: str, writable: str, *command: str) -> None:
     """Run *command* as *uid* and *gid*; *needed* and *writable* are paths joined by colons."""
+    asked = os.umask(0o022)
     _open_up([Path(path) for path in needed.split(":")])
     if read_only == "yes":
         for path in filter(None, writable.split(":")):
@@ -25,6 +26,7 @@ def main(uid: str, gid: str, read_only: str, needed: str, writable: str, *comman
     os.setresgid(int(gid), int(gid), int(gid))
     os.setresuid(int(uid), int(uid), int(uid))
     os.chdir("/")
+    os.umask(asked)
     os.execvp(command[0], command)  # noqa: S606 - a test's own command.
 
 
