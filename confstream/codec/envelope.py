@@ -20,6 +20,9 @@ METADATA_SIZE_MAX = 1 << 26
 CONTENTS_SIZE_MAX = 1 << 30
 """Of one section as stored: a header that announces more is not believed."""
 
+OBJECT_SIZE_MAX = HEADER_SIZE + METADATA_SIZE_MAX + CONTENTS_SIZE_MAX + _CHECKSUM_SIZE
+"""What no object is larger than, and no store reads more of."""
+
 
 class ObjectKind(IntEnum):
     """What an object is, as its header says."""

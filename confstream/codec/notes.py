@@ -17,6 +17,8 @@ from confstream.revision import Heartbeat, Tag
 from confstream.tree import HASH_SIZE
 
 _NOTE_SIZE_MAX = 1 << 16
+NOTE_OBJECT_SIZE_MAX = 1 << 17
+"""As much as has to be read of a descriptor, a tag or a heartbeat: no whole one is larger."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from confstream import layout
 from confstream.clock import Clock
-from confstream.codec.notes import Descriptor, decode_descriptor, encode_descriptor
+from confstream.codec.notes import NOTE_OBJECT_SIZE_MAX, Descriptor, decode_descriptor, encode_descriptor
 from confstream.errors import (
     IntegrityError,
     NoExclusiveCreateError,
@@ -73,7 +73,7 @@ def _accepted(store: Store, found: Descriptor, *, proven: bool, unsafe: bool) ->
 
 def _read(store: Store) -> Descriptor | None:
     try:
-        return decode_descriptor(store.get(layout.DESCRIPTOR), layout.DESCRIPTOR)
+        return decode_descriptor(store.get(layout.DESCRIPTOR, 0, NOTE_OBJECT_SIZE_MAX), layout.DESCRIPTOR)
     except ObjectMissingError:
         return None
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from confstream import layout, plan
-from confstream.codec.notes import Descriptor, decode_descriptor, decode_heartbeat, decode_tag
+from confstream.codec.notes import NOTE_OBJECT_SIZE_MAX, Descriptor, decode_descriptor, decode_heartbeat, decode_tag
 from confstream.codec.objects import Pack, RevisionObject, SnapshotObject
 from confstream.errors import IntegrityError, NoReplicaError, NotFoundError, ObjectMissingError
 from confstream.events import about
@@ -71,7 +71,7 @@ class LogReader:
     def descriptor(self) -> Descriptor:
         """Return the replica's identity; ``NoReplicaError`` if it has none."""
         try:
-            return decode_descriptor(self.store.get(layout.DESCRIPTOR), layout.DESCRIPTOR)
+            return decode_descriptor(self.store.get(layout.DESCRIPTOR, 0, NOTE_OBJECT_SIZE_MAX), layout.DESCRIPTOR)
         except ObjectMissingError as error:
             if not self.listing.empty:
                 raise IntegrityError(f"{self.store.url}: {layout.DESCRIPTOR} is missing beside a log") from error
@@ -166,7 +166,7 @@ class LogReader:
         """Return the tag *name*; ``NotFoundError`` if there is none."""
         try:
             key = layout.tag_key(name)
-            return decode_tag(self.store.get(key), key)
+            return decode_tag(self.store.get(key, 0, NOTE_OBJECT_SIZE_MAX), key)
         except (ObjectMissingError, ValueError) as error:
             known = ", ".join(self.require().tags) or "none"
             raise NotFoundError(f"{self.store.url} has no tag {name!r}; it has {known}") from error
@@ -180,7 +180,7 @@ class LogReader:
         """Return the last sign of life of *writer*, by one request; None if there is none, or none to be read."""
         key = layout.heartbeat_key(writer)
         try:
-            return decode_heartbeat(self.store.get(key), key)
+            return decode_heartbeat(self.store.get(key, 0, NOTE_OBJECT_SIZE_MAX), key)
         except ObjectMissingError:
             return None
         except IntegrityError as error:

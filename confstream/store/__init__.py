@@ -68,7 +68,8 @@ class Store(Protocol):
     def get(self, key: str, first: int = 0, size: int | None = None) -> bytes:
         """Return *size* bytes of *key* from byte *first* on; all of the rest without *size*.
 
-        Shorter if the object ends there. Raise ``ObjectMissingError`` if there is no such key.
+        Shorter if the object ends there. Raise ``ObjectMissingError`` if there is no such key,
+        ``IntegrityError`` if it is larger than any object, where that is told before it is sent.
         """
 
     def list(self, prefix: str = "") -> Keys:

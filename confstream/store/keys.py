@@ -4,7 +4,8 @@ A key that passes cannot leave the prefix on any backend (P12), and cannot be
 taken for the temporary file of a ``LocalStore``.
 """
 
-from confstream.errors import UsageError
+from confstream.codec.envelope import OBJECT_SIZE_MAX
+from confstream.errors import IntegrityError, UsageError
 
 Keys = list[str]
 """The type of several keys; inside a class that has a method ``list``, the only way to write it."""
@@ -49,6 +50,12 @@ def check_range(key: str, first: int, size: int | None) -> None:
     """Raise ``UsageError`` unless *first* and *size* are a range of bytes."""
     if first < 0 or (size is not None and size < 1):
         raise UsageError(f"not a range of {key}: {size} bytes from byte {first}; expected first >= 0 and size >= 1")
+
+
+def check_size(name: str, size: int) -> None:
+    """Raise ``IntegrityError`` if *size* bytes cannot be an object, before anybody makes room for them (P14)."""
+    if size > OBJECT_SIZE_MAX:
+        raise IntegrityError(f"{name}: {size} bytes, no object has more than {OBJECT_SIZE_MAX}; it is not confstream's")
 
 
 def _flaw(text: str) -> str | None:

@@ -27,7 +27,7 @@ from confstream.errors import (
     UnavailableError,
     UsageError,
 )
-from confstream.store.keys import TEMPORARY, Keys, check_body, check_key, check_prefix, check_range, is_key
+from confstream.store.keys import TEMPORARY, Keys, check_body, check_key, check_prefix, check_range, check_size, is_key
 
 # A writer needs seconds; what is older than a day was left behind by a crash.
 _LEFTOVER_AGE_NS = 24 * 3600 * 10**9
@@ -111,8 +111,11 @@ class LocalStore:
             # Without O_NONBLOCK a FIFO in the place of an object would hold us for ever.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
                     raise ObjectMissingError(f"{path} is no regular file")
+                if size is None:
+                    check_size(str(path), status.st_size)
                 file.seek(first)
                 return file.read(-1 if size is None else size)
         except FileNotFoundError as error:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from confstream.errors import UsageError
+from confstream.store.keys import check_size
 from confstream.store.s3_errors import response_of
 
 _CONNECT_SECONDS_MAX = 4.0
@@ -96,6 +97,7 @@ class S3Client:
             if "Body" in answer:
                 stream = answer["Body"]
                 try:
+                    check_size(str(parameters.get("Key")), answer.get("ContentLength") or 0)
                     answer["Body"] = await stream.read()
                 finally:
                     stream.close()

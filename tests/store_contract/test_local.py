@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from confstream import durable
+from confstream.codec.envelope import OBJECT_SIZE_MAX
 from confstream.errors import (
     AccessDeniedError,
+    IntegrityError,
     NoExclusiveCreateError,
     ObjectExistsError,
     ObjectMissingError,
@@ -268,6 +270,16 @@ def test_p4_bytes_are_synced_before_the_name_and_the_name_before_success(
     store.replace("log/1", b"y")
     store.delete(["log/1"])
     assert steps == ["sync file", "sync directory", "sync directory"]
+
+
+def test_p14_a_file_larger_than_any_object_is_refused_before_it_is_read(root: Path) -> None:
+    LocalStore(root).put("log/1", b"x")
+    os.truncate(root / "log" / "1", OBJECT_SIZE_MAX + 1)
+
+    with pytest.raises(IntegrityError, match="no object has more than"):
+        LocalStore(root).get("log/1")
+
+    assert LocalStore(root).get("log/1", 0, 4) == b"x\0\0\0"
 
 
 def test_p4_an_object_is_synced_as_far_as_the_system_can(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,14 @@ from confstream.clock import SystemClock
 from confstream.errors import (
     AccessDeniedError,
     ConfstreamError,
+    IntegrityError,
     NoExclusiveCreateError,
     ObjectExistsError,
     ObjectMissingError,
     OutcomeUnknownError,
     UnavailableError,
 )
-from confstream.store import RetryingStore, Store, open_store, prove_exclusive_create
+from confstream.store import RetryingStore, Store, keys, open_store, prove_exclusive_create
 from confstream.store.retry import Retry
 from tests.proxy import CuttingProxy, error_body
 from tests.servers import S3Server, environment
@@ -177,6 +178,18 @@ def test_p8_a_web_server_that_is_no_s3_is_not_an_empty_replica(proxied: Store, m
 
     with pytest.raises(UnavailableError, match="does not answer as S3 does"):
         proxied.list()
+
+
+def test_p14_an_object_larger_than_any_is_refused_before_it_is_read(
+    proxied: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxied.put("log/1", b"x" * 1000)
+    monkeypatch.setattr(keys, "OBJECT_SIZE_MAX", 999)
+
+    with pytest.raises(IntegrityError, match="no object has more than 999"):
+        proxied.get("log/1")
+
+    assert proxied.get("log/1", 0, 4) == b"xxxx"
 
 
 def test_a_get_that_was_cut_short_is_an_error_and_not_a_short_object(proxied: Store, moto_proxy: CuttingProxy) -> None:

@@ -13,6 +13,21 @@ from tests.logs import DAY, Scribe, grow, read_all
 BAD = Verdict(Status.SUSPICIOUS, ("blank",))
 
 
+def test_p14_of_a_note_no_more_is_read_than_one_can_have() -> None:
+    store = MeteredStore(MemoryStore())
+    grow(store, 1)
+    for key in ("tag/v1", "heartbeat/w7"):
+        store.replace(key, bytes(1 << 20))
+    store.reset()
+    reader = LogReader(store)
+
+    with pytest.raises(IntegrityError):
+        reader.tag("v1")
+    assert reader.heartbeats() == []
+    reader.descriptor()
+    assert store.sizes_bytes["get"] < 3 << 17
+
+
 def test_no_replica_and_an_empty_log_are_different_things() -> None:
     store = MemoryStore()
     with pytest.raises(NoReplicaError):
