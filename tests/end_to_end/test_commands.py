@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from confstream import Journal
+from confstream import Journal, Status, Verdict
 from confstream.store.local import LocalStore
 from tests.commands import CANARY, FIRST, SECOND, Shell, ShiftedClock, make_replica, on_terminal
 from tests.processes import run_confstream
@@ -123,16 +123,46 @@ def test_status_has_a_stable_document(shell: Shell, replica: str) -> None:
     assert document["forks"] == [{"fork": "w1-1", "first": 4, "last": 4}]
     assert document["writers"][0].keys() == {
         *("writer", "host", "epoch", "revision", "time", "age_seconds", "interval_seconds", "lag_seconds"),
-        *("released", "version", "fresh"),
+        *("released", "version", "late", "fresh"),
     }
 
 
 def test_status_for_a_person_names_what_matters(shell: Shell, replica: str) -> None:
     shown = shell("status", replica)
 
-    assert re.search(r"^doubtful +3 is suspicious$", shown, re.MULTILINE)
+    assert re.search(r"^doubtful +3 is suspicious: config.yml became blank$", shown, re.MULTILINE)
     assert re.search(r"^writer w1 +alive, seen \d+s ago on host at revision 3, nothing pending", shown, re.MULTILINE)
     assert re.search(r"^fork w1-1 +revisions 4 to 4", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "released", "state"),
+    [(800, False, "alive"), (1000, False, "late"), (1000, True, "stopped")],
+)
+def test_p7_a_writer_that_stopped_showing_itself_is_late_without_any_bound(
+    shell: Shell, tmp_path: Path, age_seconds: int, released: bool, state: str
+) -> None:
+    made = Replica(LocalStore(tmp_path / "replica"))
+    made.publish({"config.yml": FIRST})
+    made.publisher._clock = ShiftedClock(-age_seconds)
+    made.publisher.beat(300.0, 0.0, "0.1", released=released)
+
+    assert re.search(rf"^writer w1 +{state}, seen ", shell("status", tmp_path / "replica"), re.MULTILINE)
+    assert shell.json("status", tmp_path / "replica")["writers"][0]["late"] is (state == "late")
+
+
+def test_status_names_the_first_reason_of_each_doubt_and_counts_the_rest(shell: Shell, tmp_path: Path) -> None:
+    made = Replica(LocalStore(tmp_path / "replica"))
+    made.publish({"config.yml": FIRST})
+    for number in range(7):
+        reasons = (f"{number}.yml:1:1: token: canary-7261", "more", "and more")
+        made.publish({"config.yml": FIRST, f"{number}": b"x"}, Verdict(Status.INVALID, reasons))
+
+    shown = shell("status", tmp_path / "replica")
+
+    assert re.search(r"^doubtful +8 is invalid: 6.yml:1:1: token: \*+, and 2 reasons more$", shown, re.MULTILINE), shown
+    assert re.search(r"^ +and 2 more, see log$", shown, re.MULTILINE)
+    assert "canary-7261" not in shown
 
 
 @pytest.mark.parametrize(

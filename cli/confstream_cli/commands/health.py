@@ -9,6 +9,8 @@ import confstream
 from confstream_cli import options, output
 
 _DOUBTFUL_MAX = 5
+_BEATS_MISSED = 3
+_INTERVAL_SECONDS_MIN = 60.0
 
 
 _Tree = Annotated[str | None, options.option("--tree", "Also look at the journal of this directory.", "TREE")]
@@ -97,6 +99,7 @@ def _writer(beat: confstream.Heartbeat, now_ns: int, bound_seconds: float | None
         "lag_seconds": beat.lag_seconds,
         "released": beat.released,
         "version": beat.version,
+        "late": not beat.released and age_seconds > _BEATS_MISSED * max(beat.interval_seconds, _INTERVAL_SECONDS_MIN),
         "fresh": None if bound_seconds is None else age_seconds <= bound_seconds and beat.lag_seconds <= bound_seconds,
     }
 
@@ -141,8 +144,6 @@ def _journal(state_dir: Path, now_ns: int) -> dict[str, Any] | None:
 
 def _print(page: output.Page, row: dict[str, Any], now_ns: int) -> None:
     del now_ns
-    doubts = "; ".join(f"{one['revision']} is {one['status']}" for one in row["doubtful"])
-    more = row["doubtful_count"] - len(row["doubtful"])
     ago = output.length(max(0.0, row["age_seconds"] or 0.0))
     page.facts(
         [
@@ -152,7 +153,7 @@ def _print(page: output.Page, row: dict[str, Any], now_ns: int) -> None:
                 f"{page.paint(str(row['revision']), 'bold')}, {ago} old ({row['time']})" if row["time"] else "none yet",
             ),
             ("latest good", str(row["latest_good"] or "none") if row["doubtful"] else ""),
-            ("doubtful", page.paint(doubts + (f" and {more} more" if more else ""), "yellow")),
+            *_doubts(page, row),
             ("not packed", output.plural(row["unpacked"], "revision")),
             ("tags", ", ".join(row["tags"])),
             *((f"writer {one['writer'][:8]}", _writer_line(page, one)) for one in row["writers"]),
@@ -166,8 +167,20 @@ def _print(page: output.Page, row: dict[str, Any], now_ns: int) -> None:
     )
 
 
+def _doubts(page: output.Page, row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a line for each doubtful revision, with the reason that counts most."""
+    lines = []
+    for one in row["doubtful"]:
+        first, more = output.clean(confstream.mask_line((one["reasons"] or [""])[0])), len(one["reasons"]) - 1
+        why = (f": {first}" if first else "") + (f", and {output.plural(more, 'reason')} more" if more > 0 else "")
+        lines.append(page.paint(f"{one['revision']} is {one['status']}{why}", "yellow"))
+    if (rest := row["doubtful_count"] - len(lines)) > 0:
+        lines.append(page.paint(f"and {rest} more, see log", "yellow"))
+    return [("" if count else "doubtful", line) for count, line in enumerate(lines)]
+
+
 def _writer_line(page: output.Page, one: dict[str, Any]) -> str:
-    late = one["fresh"] is False or (one["fresh"] is None and one["age_seconds"] > 3 * max(one["interval_seconds"], 60))
+    late = one["fresh"] is False or (one["fresh"] is None and one["late"])
     state = "stopped" if one["released"] else "late" if late else "alive"
     colour = {"stopped": "dim", "late": "red", "alive": "green"}[state]
     lag = f"{output.length(one['lag_seconds'])} behind" if one["lag_seconds"] else "nothing pending"
