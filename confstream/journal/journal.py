@@ -25,7 +25,7 @@ from confstream.journal.ledger import Ledger
 from confstream.journal.past import Past
 from confstream.journal.phase import HEARTBEAT_SECONDS, Phase, UplinkSettings
 from confstream.journal.recorder import Recorder
-from confstream.journal.rewind import rewind
+from confstream.journal.rewind import counted_restore, rewind
 from confstream.journal.surroundings import check_places, user, version
 from confstream.journal.uplink import Uplink
 from confstream.journal.views import Captured, JournalStatus
@@ -263,8 +263,11 @@ class Journal:
         What is replaced is captured first, so a restore can be undone (P1).
         Files that *at* lacks stay unless *delete*.
         """
+        with counted_restore(self.meter, self.clock):
+            return self._restore(at, None if path is None else tree_path(path), delete=delete, message=message)
+
+    def _restore(self, at: At, wanted: bytes | None, *, delete: bool, message: str) -> Captured:
         before = self.capture()
-        wanted = None if path is None else tree_path(path)
         found = self._past.state(at)
         try:
             with self._recorder.quiet():

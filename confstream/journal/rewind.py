@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from confstream import checkout, scan
@@ -9,6 +10,7 @@ from confstream.clock import Clock
 from confstream.errors import NotFoundError, PartialError, RefusedError
 from confstream.journal.ledger import Ledger
 from confstream.journal.views import Captured, Local, part_of
+from confstream.meter import Meter
 from confstream.scan import RootGoneError, Selection
 from confstream.tree import Kind, Tree
 
@@ -41,6 +43,19 @@ def rewind(
     if actions:
         checkout.stage(root, actions, found.content, clock=clock)
         checkout.finish(root)
+
+
+@contextlib.contextmanager
+def counted_restore(meter: Meter, clock: Clock) -> Iterator[None]:
+    """Count the restore in the block by how it ends, and how long it takes if it succeeds."""
+    began = clock.elapsed_seconds()
+    try:
+        yield
+    except BaseException:
+        meter.count("restores_total", outcome="failed")
+        raise
+    meter.count("restores_total", outcome="restored")
+    meter.observe("restore_duration_seconds", clock.elapsed_seconds() - began)
 
 
 def _on_disk(root: Path, ledger: Ledger, captured: Captured, selection: Selection | None) -> Tree:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
 PREFIX = "confstream_"
+RESTORES = ("restored", "skipped_present", "no_replica", "failed")
 
 
 class Observed(Protocol):
@@ -117,7 +118,7 @@ METRICS = (
     _counter("suspicious_changes_total", "Changes that look like damage.", kind=(*guards.KINDS, "root_missing")),
     _counter("coalesced_revisions_total", "Waiting revisions that were merged for want of room."),
     _counter("snapshots_total", "Snapshots that were written."),
-    _counter("restores_total", "Restores that this process made or found made.", outcome=("restored", "failed")),
+    _counter("restores_total", "Restores that this process made or found made.", outcome=RESTORES),
     _counter("storage_requests_total", "Requests to the storage, by how they ended.", op=_OPERATIONS, outcome=OUTCOMES),
     _counter("storage_bytes_total", "Bytes of objects.", direction=("sent", "received")),
     _histogram("storage_request_duration_seconds", "How long requests to the storage took.", op=_OPERATIONS),

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from confstream.errors import AccessDeniedError
+from confstream.errors import AccessDeniedError, NotFoundError
 from confstream.journal.vitals import Vitals
 from confstream.meter import Meter
 from confstream.observe.metrics import METRICS, PINGS, exposition, names
 from confstream.testing import fail_on
-from tests.journals import Replica, eventually
+from tests.journals import Open, Replica, eventually
 from tests.replicating import Run
 from tests.vitals import NOW_NS, status, vitals
 
@@ -162,6 +162,33 @@ def test_a_running_replicator_tells_its_vitals_from_any_thread(root: Path, run: 
     running.stop()
     assert running.replicator.vitals().ended == "stopped"
     assert running.replicator.vitals().status is not None
+
+
+def test_a_journal_counts_its_restores_by_how_they_end(root: Path, start: Open) -> None:
+    meter = Meter()
+    with start(root, meter=meter) as journal:
+        journal.write("a.yml", "a: 1\n")
+        journal.write("a.yml", "a: 2\n")
+        journal.restore(1)
+        with pytest.raises(NotFoundError):
+            journal.restore(99)
+
+    reading = meter.read()
+    assert reading.count("restores_total", outcome="restored") == 1
+    assert reading.count("restores_total", outcome="failed") == 1
+    assert sum(one.count for (name, _), one in reading.distributions.items() if name == "restore_duration_seconds") == 1
+
+
+def test_a_restore_that_an_init_container_made_is_counted_by_the_writer_that_publishes_it(
+    root: Path, run: Run, read: Callable[..., float]
+) -> None:
+    (root / ".confstream").mkdir()
+    (root / ".confstream" / "restored").write_text('{"revision": 3, "by": "root", "path": null}')
+    (root / "a.yml").write_text("a: 1\n")
+
+    running = run()
+
+    eventually(lambda: read(running, "restores_total", outcome="restored") == 1, "the restore to be counted")
 
 
 @pytest.fixture
