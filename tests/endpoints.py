@@ -7,28 +7,26 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
-from tests.processes import Process
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.processes import PATIENCE_SECONDS, Process
 
 LISTEN = ("--listen", "127.0.0.1:0")
 
 
-@dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The answers of one process."""
+    """The answers of *writer*, which was started with ``LISTEN``, or in its place those at *address*."""
 
-    address: str
-
-    @classmethod
-    def of(cls, process: Process) -> "Endpoints":
-        """Return those of *process*, which was started with ``LISTEN``."""
-        return cls(process.wait_for_line("listening on ").split("listening on ")[1].split()[0].strip('",'))
+    def __init__(self, writer: Process, address: str = "") -> None:
+        self._writer = writer
+        self.address = address or writer.wait_for_line("listening on ").rpartition(" ")[2].strip()
 
     def get(self, path: str) -> tuple[int, str]:
         """Return status code and text of *path*."""
-        host, _, port = self.address.rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=30)
+        connection = http.client.HTTPConnection(self.address, timeout=PATIENCE_SECONDS)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -49,22 +47,33 @@ class Endpoints:
         """Return ``ok``, ``degraded`` or ``failing``."""
         return str(self.health["status"])
 
-    @property
-    def reasons(self) -> set[str]:
-        """Return the names of all reasons of all streams."""
-        return {reason["reason"] for stream in self.health["streams"] for reason in stream["reasons"]}
+    def reasons(self) -> dict[str, Any]:
+        """Return why streams are not well, by the reason's name."""
+        return {reason["reason"]: reason for stream in self.health["streams"] for reason in stream["reasons"]}
 
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Return every sample by its name with its labels but ``stream``: ``changes_total{op="put"}``."""
-        found: dict[str, float] = {}
-        for line in self.get("/metrics")[1].splitlines():
-            if line.startswith("confstream_"):
-                name, _, value = line.removeprefix("confstream_").rpartition(" ")
-                name, _, labels = name.partition("{")
-                kept = ",".join(one for one in labels.rstrip("}").split(",") if one and not one.startswith("stream="))
-                found[f"{name}{{{kept}}}" if kept else name] = float(value)
+    def wait_for_reason(self, name: str, *, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+        """Return the reason *name* once it is there."""
+        self._writer.wait_until(lambda: name in self.reasons(), f"the reason {name}", seconds=seconds)
+        found = self.reasons()[name]
+        assert isinstance(found, dict)
         return found
+
+    def wait_for_health(self) -> None:
+        """Return once nothing is wrong."""
+        self._writer.wait_until(lambda: self.status == "ok", "health to be ok")
+        assert self.get("/healthz")[0] == HTTPStatus.OK
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the value of the metric *name*, without its prefix, whose labels include *labels*."""
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        samples = [sample for family in families for sample in family.samples]
+        found = [
+            sample.value
+            for sample in samples
+            if sample.name == f"confstream_{name}" and labels.items() <= sample.labels.items()
+        ]
+        assert len(found) == 1, (name, labels, found)
+        return float(found[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import pytest
 from confstream import scan
 from confstream.tree import Op
 from tests.end_to_end.conftest import Replicas
-from tests.end_to_end.endpoints import LISTEN, Endpoints
 from tests.end_to_end.onlooker import Onlooker
+from tests.endpoints import LISTEN, Endpoints
 from tests.processes import Process, confstream
 from tests.servers import find_program, wait_until
 
