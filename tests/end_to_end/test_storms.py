@@ -7,7 +7,7 @@ import pytest
 
 from confstream.tree import Op
 from tests.end_to_end.conftest import Replicas
-from tests.end_to_end.endpoints import LISTEN, Endpoints
+from tests.endpoints import LISTEN, Endpoints
 from tests.processes import confstream
 from tests.proxy import CuttingProxy
 
