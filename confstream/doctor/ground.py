@@ -50,13 +50,8 @@ class Ground:
         return self._tracking.selection if self._tracking is not None else Selection()
 
     def profile(self) -> Check:
-        """Return which profile holds, and why; without PyYAML none can be read, and that of everybody does."""
-        try:
-            self._tracking = found = track(self.root, self._tracked, self._state_dir)
-        except ImportError as error:
-            guess = signs.guess(self.root)
-            seen = f"{guess.name} ({guess.why}), but its rules cannot be read: the module {error.name} is missing"
-            return doubtful("profile", seen, f"pip install {'PyYAML' if error.name == 'yaml' else error.name}")
+        """Return which profile holds, and why."""
+        self._tracking = found = track(self.root, self._tracked, self._state_dir)
         if found.doubt:
             return doubtful("profile", f"{found.profile.name}, {found.why}; {found.doubt}", "name it with --profile")
         return fine("profile", f"{found.profile.name}: {found.why}")

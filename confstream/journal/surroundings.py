@@ -5,6 +5,7 @@ import os
 from importlib import metadata
 from pathlib import Path
 
+from confstream import requirements
 from confstream.errors import UsageError
 
 
@@ -26,7 +27,8 @@ def user() -> str:
 
 
 def check_places(root: Path, replica: str) -> None:
-    """Raise ``UsageError`` if *root* is no directory, or the *replica* lies in it."""
+    """Raise ``UsageError`` if *root* is no directory, or the *replica* lies in it; first, if a module is missing."""
+    requirements.require()
     if not root.is_dir():
         raise UsageError(f"{root} is not a directory: give the directory to protect, or create it first")
     if "://" in replica and not replica.lower().startswith("file://"):

@@ -28,6 +28,7 @@ CONNECTIONS_MAX = 16
 _TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.5
 _TEXT = "text/plain; charset=utf-8"
+_NO_METRICS = b"the module prometheus_client cannot be imported: pip install prometheus-client\n"
 _INDEX = b"confstream: /livez /startz /readyz /healthz /metrics\n"
 
 
@@ -43,7 +44,7 @@ class HealthServer:
 
     def __init__(self, address: Address, streams: Callable[[], Sequence[Observed]], process: Meter) -> None:
         self._streams = streams
-        self._metrics = metrics.exposition(streams, process)
+        self._metrics = _exposition(streams, process)
         try:
             self._server = _Server(address, self.answer)
         except (OSError, OverflowError) as error:
@@ -70,7 +71,9 @@ class HealthServer:
 
     def answer(self, path: str, accepted: str) -> tuple[HTTPStatus, str, bytes]:
         """Return status, content type and body for *path*."""
-        if path == "/metrics":
+        if path == "/metrics" and self._metrics is None:
+            return HTTPStatus.NOT_IMPLEMENTED, _TEXT, _NO_METRICS
+        if path == "/metrics" and self._metrics is not None:
             body, content_type = self._metrics(accepted)
             return HTTPStatus.OK, content_type, body
         if path == "/":
@@ -86,6 +89,16 @@ class HealthServer:
         wrong = asleep(vitals) if path == "/livez" else unstarted(vitals)
         body = "".join(f"{line}\n" for line in wrong or ["ok"]).encode("utf-8", "backslashreplace")
         return HTTPStatus.SERVICE_UNAVAILABLE if wrong else HTTPStatus.OK, _TEXT, body
+
+
+def _exposition(streams: Callable[[], Sequence[Observed]], process: Meter) -> Callable[[str], tuple[bytes, str]] | None:
+    try:
+        return metrics.exposition(streams, process)
+    except ImportError as error:
+        # P6: who cannot be scraped can still protect files, and says on the other paths how that is going.
+        why = f"the module {error.name} cannot be imported: pip install prometheus-client"
+        logger.error("/metrics answers 501: %s", why)  # noqa: TRY400 - nobody is helped by a trace
+        return None
 
 
 _Answer = Callable[[str, str], tuple[HTTPStatus, str, bytes]]

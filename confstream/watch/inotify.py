@@ -6,6 +6,7 @@ between is missed. A renamed directory keeps its watch, under its new name.
 
 import contextlib
 import errno
+import importlib
 import logging
 import os
 import select
@@ -56,9 +57,10 @@ _SETTINGS = Path("/proc/sys/fs/inotify")
 def open_inotify(root: Path, selection: Selection | None) -> "Inotify":
     """Watch *root* and everything in it; raise ``WatchLimitError`` if inotify cannot."""
     try:
-        return Inotify(os.path.realpath(os.fsencode(root)), selection)
+        importlib.import_module("inotify_simple")
     except (ImportError, AttributeError) as error:
-        raise WatchLimitError("no inotify") from error
+        raise WatchLimitError("no inotify: the module inotify_simple cannot be imported") from error
+    return Inotify(os.path.realpath(os.fsencode(root)), selection)
 
 
 class Inotify:

@@ -14,24 +14,13 @@ from confstream import Journal, open_store
 from tests.privileges import contained
 from tests.processes import CONFSTREAM, ROOT, Finished, confstream, run_confstream
 from tests.servers import S3Server, wait_until
+from tests.shadows import shadow
 
 NOBODY = 23456
 
 
 def checks(ended: Finished) -> dict[str, Any]:
     return {check["name"]: check for check in json.loads(ended.stdout)["checks"]}
-
-
-def shadow(directory: Path, *names: str) -> dict[str, str]:
-    """Return variables with which the modules *names* cannot be imported."""
-    directory.mkdir(exist_ok=True)
-    for name in names:
-        package, _, rest = name.partition(".")
-        if rest:
-            # A namespace is shared: only its part is taken away.
-            continue
-        (directory / f"{package}.py").write_text(f"raise ModuleNotFoundError('shadowed', name={name!r})\n")
-    return {"PYTHONPATH": os.pathsep.join([str(directory), str(ROOT), str(ROOT / "cli")])}
 
 
 @pytest.fixture

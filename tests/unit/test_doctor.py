@@ -20,6 +20,7 @@ from confstream import (
     UnavailableError,
     UsageError,
     diagnose,
+    requirements,
     self_test,
 )
 from confstream.check import Check, Level
@@ -150,11 +151,11 @@ def test_every_dependency_of_the_project_is_looked_for() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     wanted = {text.split(";")[0].split(">")[0].strip() for text in project["dependencies"]}
 
-    assert wanted - {"backports.zstd"} <= {module.distribution for module in modules.MODULES}
-    assert {"backports.zstd", "compression.zstd"} & {module.name for module in modules.MODULES}
+    assert wanted - {"backports.zstd"} <= {module.distribution for module in requirements.MODULES}
+    assert {"backports.zstd", "compression.zstd"} & {module.name for module in requirements.MODULES}
 
 
-@pytest.mark.parametrize("name", [module.name for module in modules.MODULES])
+@pytest.mark.parametrize("name", [module.name for module in requirements.MODULES])
 def test_a_missing_module_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for loaded in [*sys.modules]:
         if loaded == name:

@@ -1,0 +1,130 @@
+"""An image that lacks a module: what needs it says so, and everything else goes on."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Replicas
+from tests.processes import confstream, run_confstream
+from tests.servers import S3Server
+from tests.shadows import shadow
+
+OPTIONAL = ["yaml", "s3fs", "fsspec", "inotify_simple", "prometheus_client"]
+VITAL = ["msgpack", "pathspec"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "config.yml").write_text("cameras:\n  door: {}\n")
+    (root / "model_cache").mkdir()
+    (root / "model_cache" / "model.bin").write_bytes(b"gigabytes")
+    return root
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_p6_replication_to_a_directory_goes_on_without(
+    name: str, tree: Path, replicas: Replicas, tmp_path: Path
+) -> None:
+    url, lacking = replicas.make(), shadow(tmp_path / "shadow", name)
+    onlooker = replicas.look_at(url)
+
+    with confstream("replicate", tree, url, "--settle", "100ms", environment=lacking) as sidecar:
+        onlooker.wait_for_file("config.yml", b"cameras:\n  door: {}\n", sidecar)
+        (tree / "config.yml").write_text("cameras: [\n")
+        onlooker.wait_for_file("config.yml", b"cameras: [\n", sidecar)
+        ended = sidecar.stop()
+
+    assert ended.code == 0, ended
+    restored = run_confstream("restore", "--revision", "1", url, tmp_path / "back", environment=lacking)
+    assert restored.code == 0, restored
+    # The rules of the profile hold without the module that reads them.
+    assert [path.name for path in (tmp_path / "back").iterdir() if path.name != ".confstream"] == ["config.yml"]
+    if name == "yaml":
+        assert (
+            "the validator yaml is broken, its files are not checked: the module yaml cannot be imported"
+            in ended.stderr
+        )
+        assert "invalid" not in ended.stderr
+    if name == "inotify_simple":
+        assert "polling every 1 s: no inotify: the module inotify_simple cannot be imported" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["s3fs", "fsspec"])
+def test_what_s3_needs_is_named_at_once_and_nothing_is_lost(
+    name: str, tree: Path, moto_server: S3Server, use_s3: Callable[[S3Server], str], tmp_path: Path
+) -> None:
+    url = use_s3(moto_server)
+
+    failed = run_confstream("replicate", "--once", tree, url, environment=shadow(tmp_path / "shadow", name))
+    mended = run_confstream("replicate", "--once", tree, url)
+
+    assert failed.code == 2, failed
+    assert f"the module {name} cannot be imported: pip install s3fs" in failed.stderr
+    assert mended.code == 0, mended
+    assert run_confstream("cat", url, "config.yml", "--revision", "1").stdout == "cameras:\n  door: {}\n"
+
+
+@pytest.mark.parametrize("name", VITAL)
+def test_what_nothing_goes_without_is_named_before_anything_begins(name: str, tree: Path, tmp_path: Path) -> None:
+    ended = run_confstream(
+        "replicate", "--once", tree, tmp_path / "replica", environment=shadow(tmp_path / "shadow", name)
+    )
+
+    assert ended.code == 1, ended
+    assert f"the module {name} " in ended.stderr
+    assert not (tmp_path / "replica").exists()
+    assert not (tree / ".confstream").exists()
+
+
+@pytest.mark.parametrize("name", [*OPTIONAL, *VITAL, "typer"])
+def test_p2_an_init_container_with_its_configuration_needs_no_module(name: str, tree: Path, tmp_path: Path) -> None:
+    ended = run_confstream(
+        "restore", "--if-missing", "s3://bucket/x", tree, environment=shadow(tmp_path / "shadow", name)
+    )
+
+    assert ended.code == 0, ended
+    assert ended.stdout == "the configuration is present: config.yml is present; nothing was contacted\n"
+
+
+def test_without_prometheus_client_metrics_answer_501_and_health_as_ever(tree: Path, tmp_path: Path) -> None:
+    lacking = shadow(tmp_path / "shadow", "prometheus_client")
+    command = ("replicate", tree, tmp_path / "replica", "--listen", "127.0.0.1:0")
+
+    with confstream(*command, environment=lacking) as sidecar:
+        base = "http://" + sidecar.wait_for_line("listening on").split("listening on ")[1].strip()
+        sidecar.wait_for_line("revision 1")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{base}/metrics", timeout=10)  # noqa: S310 - loopback.
+        body = refused.value.read().decode()
+        with urllib.request.urlopen(f"{base}/healthz", timeout=10) as answer:  # noqa: S310 - loopback.
+            health = json.load(answer)
+        ended = sidecar.stop()
+
+    assert refused.value.code == 501
+    assert "prometheus_client" in body
+    assert health["status"] == "ok"
+    assert ended.code == 0, ended
+    assert "/metrics answers 501: the module prometheus_client cannot be imported" in ended.stderr
+
+
+def test_p7_without_pyyaml_health_is_degraded_and_the_metric_is_0(tree: Path, tmp_path: Path) -> None:
+    command = ("replicate", tree, tmp_path / "replica", "--listen", "127.0.0.1:0")
+
+    with confstream(*command, environment=shadow(tmp_path / "shadow", "yaml")) as sidecar:
+        base = "http://" + sidecar.wait_for_line("listening on").split("listening on ")[1].strip()
+        sidecar.wait_for_line("revision 1")
+        with urllib.request.urlopen(f"{base}/healthz", timeout=10) as answer:  # noqa: S310 - loopback.
+            health = json.load(answer)
+        with urllib.request.urlopen(f"{base}/metrics", timeout=10) as answer:  # noqa: S310 - loopback.
+            metrics = answer.read().decode()
+        sidecar.stop()
+
+    assert health["status"] == "degraded"
+    assert health["streams"][0]["validators"]["yaml"] is False
+    assert 'confstream_validator_ok{stream="tree",validator="yaml"} 0.0' in metrics
