@@ -13,7 +13,7 @@ from confstream.validate.finding import Finding
 from confstream.validate.text import decode
 from confstream.words.document import has_comments, read
 from confstream.words.keys import KeyChange, Step, changes
-from confstream.words.values import shown, size, values
+from confstream.words.values import both, shown, size, values
 
 CHANGES_MAX = 6
 """How many changes of one file are named; the rest is counted."""
@@ -80,7 +80,7 @@ def _change(change: KeyChange) -> str:
         return f"- {label} {shown(change.key, old, secret=change.secret)}"
     assert old is not None  # noqa: S101 - a change has one side at least
     assert new is not None  # noqa: S101 - likewise
-    before, after = (shown(change.key, node, secret=change.secret) for node in (old, new))
+    before, after = both(change.key, old, new, secret=change.secret)
     return f"{label} {before} → {after}".strip()
 
 

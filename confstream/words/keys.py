@@ -106,6 +106,14 @@ class _Walk:
         else:
             self.more += 1
 
+    def _whole(self, step: Step, place: _Place, node: Node) -> None:
+        """Add that *node* came or went as a whole; what only leads to one value is named with it."""
+        while isinstance(node, Table) and len(node.entries) == 1 and not node.note and not place.secret:
+            ((key, below),) = node.entries.items()
+            place, node = self._below(place, key, node), below
+        old, new = (node, None) if step is Step.REMOVED else (None, node)
+        self._add(KeyChange(step, place.label, place.key, old, new, secret=place.secret))
+
     def _tables(self, old: Table, new: Table, place: _Place, depth: int) -> None:
         before, after = old.entries, new.entries
         # A part that has its content and another name was renamed; small ones look alike by chance.
@@ -123,11 +131,10 @@ class _Walk:
                 moved.add(former)
                 self._add(KeyChange(Step.RENAMED, here.label, former=self._below(place, former, old).label))
             else:
-                self._add(KeyChange(Step.ADDED, here.label, key, None, node, secret=here.secret))
+                self._whole(Step.ADDED, here, node)
         for key, node in before.items():
             if key not in after and key not in moved:
-                here = self._below(place, key, old)
-                self._add(KeyChange(Step.REMOVED, here.label, key, node, None, secret=here.secret))
+                self._whole(Step.REMOVED, self._below(place, key, old), node)
 
     def rows(self, old: Row, new: Row, place: _Place, depth: int) -> None:
         """Find how the list *old* became *new* at *place*."""
@@ -148,15 +155,13 @@ class _Walk:
         for index, (part, node) in enumerate(after):
             was = olds.get(paired.get(part, part))
             if was is None:
-                here = self._element(place, part, node, index, new)
-                self._add(KeyChange(Step.ADDED, here.label, place.key, None, node, secret=here.secret))
+                self._whole(Step.ADDED, self._element(place, part, node, index, new), node)
             elif was.mark != node.mark:
                 self.nodes(was, node, self._element(place, part, node, index, new), depth + 1)
         kept = {*news, *paired.values()}
         for index, (part, node) in enumerate(before):
             if part not in kept:
-                here = self._element(place, part, node, index, old)
-                self._add(KeyChange(Step.REMOVED, here.label, place.key, node, None, secret=here.secret))
+                self._whole(Step.REMOVED, self._element(place, part, node, index, old), node)
         if seen == len(self.found) + self.more and old.note == new.note:
             self._add(KeyChange(Step.REORDERED, place.label))
 

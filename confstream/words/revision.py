@@ -88,16 +88,20 @@ class _SortedOut:
             else:
                 put.append(entry)
         for entry in put:
-            former = gone.pop(entry.hash, None)
-            if former is not None:
-                found.renamed.append(f"{_path(former)} → {_path(entry.path)} (renamed)")
-            elif entry.path in before:
-                found.renamed.append(f"{_path(entry.path)} is a {entry.kind.value} now")
-            else:
-                link = entry.kind is Kind.SYMLINK
-                found.added.append(f"{_path(entry.path)} ({'link' if link else size(entry.size)})")
+            found._add(entry, before.get(entry.path), gone)
         found.removed = sorted([*found.removed, *map(_path, gone.values())])
         return found
+
+    def _add(self, entry: Entry, was: Entry | None, gone: dict[bytes, bytes]) -> None:
+        former, path = gone.pop(entry.hash, None), _path(entry.path)
+        if former is not None:
+            self.renamed.append(f"{_path(former)} → {path} (renamed)")
+        elif was is None:
+            self.added.append(f"{path} ({'link' if entry.kind is Kind.SYMLINK else size(entry.size)})")
+        elif was.kind is entry.kind:
+            self.renamed.append(f"{path} points elsewhere")
+        else:
+            self.renamed.append(f"{path} is a {entry.kind.value} now")
 
 
 def _modified(pairs: list[tuple[Entry, Entry]], contents: Contents, secrets: Secrets) -> Iterable[tuple[str, int]]:

@@ -8,7 +8,7 @@ import json
 import re
 
 from confstream.masking import MASK, mask_line
-from confstream.words.document import Leaf, Node, Table
+from confstream.words.document import Leaf, Node, Row, Table
 
 VALUE_LENGTH_MAX = 40
 KEY_LENGTH_MAX = 48
@@ -53,7 +53,21 @@ def shown(key: str, node: Node, *, secret: bool) -> str:
         return _secret(node) if secret else _open(key, node)
     if secret:
         return MASK
+    if isinstance(node, Row) and len(node.elements) == 1 and isinstance(node.elements[0], Leaf):
+        return f"[{_open(key, node.elements[0])}]"
     return f"({values(node.count)})" if node.count else "{}" if isinstance(node, Table) else "[]"
+
+
+def both(key: str, old: Node, new: Node, *, secret: bool) -> tuple[str, str]:
+    """Return *old* and *new* as ``shown`` does, or, where that would look the same, from where they differ."""
+    before, after = (shown(key, node, secret=secret) for node in (old, new))
+    alike = before == after and MASK not in before and isinstance(old, Leaf) and isinstance(new, Leaf)
+    if not alike or not isinstance(old, Leaf) or not isinstance(new, Leaf) or "\n" in old.text + new.text:
+        return before, after
+    shorter = min(len(old.text), len(new.text))
+    first = next((at for at in range(shorter) if old.text[at] != new.text[at]), shorter)
+    start = max(0, first - VALUE_LENGTH_MAX // 3)
+    return _quoted("…" + old.text[start:], VALUE_LENGTH_MAX), _quoted("…" + new.text[start:], VALUE_LENGTH_MAX)
 
 
 def _secret(leaf: Leaf) -> str:

@@ -58,6 +58,9 @@ def frigate(old: str, new: str) -> str:
         ("{fps: 5, width: 640}", "{fps: 6, width: 641}",
          "cameras.garden.detect.fps 5 → 6, cameras.garden.detect.width 640 → 641"),
         ("cameras:\n", "cameras:\n  hall: {a: 1, b: [2, 3]}\n", "+ cameras.hall (3 values)"),
+        ("{fps: 5, width: 640}", "[5]", "cameras.garden.detect (2 values) → [5]"),
+        ("cameras:\n", "cameras:\n  hall: {detect: {fps: 5}}\n", "+ cameras.hall.detect.fps 5"),
+        ("host: broker", "host: broker\n  tls: {key: {password: hunter3}}", "+ mqtt.tls.key.password ***"),
         ("{fps: 5, width: 640}", "5", "cameras.garden.detect (2 values) → 5"),
         ("{fps: 5, width: 640}", "{}", "- cameras.garden.detect.fps 5, - cameras.garden.detect.width 640"),
         ("The one at the door.", "At the door, secret: hunter3", "only comments changed"),
@@ -95,7 +98,7 @@ def test_elements_that_changed_places_were_reordered() -> None:
     ("path", "old", "new", "words"),
     [
         (b"deploy.yaml", b"a: 1\n---\nb: 2\n", b"a: 1\n---\nb: 3\n", "document[1].b 2 → 3"),
-        (b"deploy.yaml", b"a: 1\n", b"a: 1\n---\nb: 3\n", "+ document[1] (1 value)"),
+        (b"deploy.yaml", b"a: 1\n", b"a: 1\n---\nb: 3\n", "+ document[1].b 3"),
         (b"x.yaml", b"<<: !include a.yml\nk: *b\n", b"<<: !include c.yml\nk: *d\n",
          "<< !include a.yml → !include c.yml, k *b → *d"),
         (b"x.yaml", b"a: 1\na: 2\n", b"a: 1\na: 3\n", '"a (2)" 2 → 3'),
@@ -104,7 +107,7 @@ def test_elements_that_changed_places_were_reordered() -> None:
          "+ data.items[b] (2 values), data.items[a].n 1 → 2"),
         (b"database.db", b'{"id":1,"f":"a"}\n{"id":2}\n', b'{"id":1,"f":"b"}\n{"id":2}\n', "document[1].f a → b"),
         (b"x.json", b'{"a": 1.50, "b": null}', b'{"b": true, "a": 1.5}', "b null → true, a 1.50 → 1.5"),
-        (b"x.ini", b"; c\n[a]\nx = 1\n", b"[a]\nx = 2\n[b]\npassword = 3\n", "a.x 1 → 2, + b (1 value)"),
+        (b"x.ini", b"; c\n[a]\nx = 1\n", b"[a]\nx = 2\n[b]\npassword = 3\n", "a.x 1 → 2, + b.password ***"),
         (b"x.toml", b"[s]\na = 1.50\nd = 2020-01-01\n", b"[s]\na = 1.5\nd = 2020-01-02\n",
          "s.a 1.50 → 1.5, s.d 2020-01-01 → 2020-01-02"),
         (b"config.xml", b"<Config><Port>1</Port><ApiKey>a</ApiKey></Config>",
@@ -130,6 +133,14 @@ def test_key_paths_that_a_profile_calls_secret_are() -> None:
         "mqtt.host *** → ***, cameras.door.ffmpeg.inputs[0].roles *** → ***"
     )
     assert file_words(b"config.yml", FRIGATE, changed, ("**",)) == "changed (secret)"
+
+
+def test_long_values_are_shown_where_they_differ() -> None:
+    mask = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0,1.1,1.2"
+
+    words = file_words(b"x.yml", f"mask: {mask},1\n".encode(), f"mask: {mask},2\n".encode())
+
+    assert words == 'mask "…,1.0,1.1,1.2,1" → "…,1.0,1.1,1.2,2"'
 
 
 def test_what_is_more_is_counted() -> None:

@@ -81,8 +81,10 @@ def test_a_content_that_is_not_at_hand_is_a_size_and_no_request() -> None:
 def test_a_file_that_became_a_link_is_said() -> None:
     before = tree_of({"config.yml": b"a: 1\n"})
     link = Entry.symlink(b"config.yml", b"/run/config")
+    other = Entry.symlink(b"config.yml", b"/run/other")
 
     assert revision_words([Change.put(link)], before) == "config.yml is a symlink now"
+    assert revision_words([Change.put(other)], {b"config.yml": link}) == "config.yml points elsewhere"
 
 
 def test_contents_are_asked_for_of_few_files() -> None:
