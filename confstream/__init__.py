@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from confstream.observe.observer import observing
     from confstream.presence import is_missing
     from confstream.profiles.memory import plain_guards
+    from confstream.recount import gist, gists
     from confstream.replicator import ReplicateOptions, ReplicateReport, Replicator
     from confstream.restorer import RestoreOptions, RestoreReport, read_one, restore
     from confstream.revision import Authorship, Heartbeat, Status, Verdict
@@ -75,6 +76,7 @@ _HOMES = {
     "confstream.observe.asking": "ask_health",
     "confstream.observe.observer": "observing",
     "confstream.profiles.memory": "plain_guards",
+    "confstream.recount": "gist gists",
     "confstream.replicator": "ReplicateOptions ReplicateReport Replicator",
     "confstream.restorer": "RestoreOptions RestoreReport read_one restore",
     "confstream.revision": "Authorship Heartbeat Status Verdict",
@@ -144,6 +146,8 @@ __all__ = [
     "diagnose",
     "format_local",
     "format_utc",
+    "gist",
+    "gists",
     "in_stream",
     "is_missing",
     "mask_line",

@@ -7,8 +7,10 @@ characters: nobody's file name may drive somebody's terminal.
 import io
 import json
 import os
+import re
 import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
@@ -94,6 +96,14 @@ class Page:
             text = text[:-1]
         return text + "…"
 
+    def paragraph(self, text: str, indent: str, *styles: str) -> None:
+        """Print *text* behind *indent*, on as many lines as it takes on a terminal."""
+        room = max(_WIDTH_MIN, self.width or len(text)) - len(indent)
+        # A sign stays with what it is the sign of.
+        bound = re.sub(r"(?<![^ :;,])([+-]) ", "\\1\N{NO-BREAK SPACE}", text)
+        for line in textwrap.wrap(bound, room, break_on_hyphens=False):
+            self.line(indent + self.paint(line.replace("\N{NO-BREAK SPACE}", " "), *styles))
+
     def diff(self, text: str) -> None:
         """Print a unified diff."""
         for line in text.split("\n")[:-1]:
@@ -128,8 +138,16 @@ def local(time_ns: int) -> str:
 
 
 def instant(time_ns: int, now_ns: int) -> str:
-    """Return *time_ns* in full: here, how long ago, and in UTC."""
-    return f"{confstream.format_local(time_ns)}, {ago(time_ns, now_ns)} ({confstream.format_utc(time_ns)})"
+    """Return *time_ns* to the second: here, how long ago, and in UTC."""
+    here, utc = confstream.format_local(time_ns), seconds_of(confstream.format_utc(time_ns))
+    if here[19:25] == "+00:00":
+        return f"{here[:19]} UTC, {ago(time_ns, now_ns)}"
+    return f"{here}, {ago(time_ns, now_ns)} ({utc})"
+
+
+def seconds_of(utc: str) -> str:
+    """Return the time *utc* as documents have it without what is less than a second."""
+    return utc if len(utc) <= 20 else f"{utc[:19]}Z"  # noqa: PLR2004 - the length of it
 
 
 def ago(time_ns: int, now_ns: int) -> str:

@@ -67,9 +67,12 @@ def assemble(
     steps: Sequence[Step],
     wanted: Callable[[bytes], bool] | None,
     fetch_blob: Callable[[bytes], bytes],
+    *,
+    passing: frozenset[bytes] = frozenset(),
 ) -> Checkout:
     """Return *base* after *steps*, with the contents of the paths that *wanted* accepts.
 
+    *passing* are hashes of contents that it also has, though files on the way held them only for a while.
     Raise ``IntegrityError`` if a step does not follow the one before, or if
     the resulting tree is not the one that the last revision names.
     """
@@ -80,7 +83,7 @@ def assemble(
         raise IntegrityError(f"revision {last.number}: the tree does not match the hash that the revision names")
     position = walk[-1].made.position if walk else base.position
     blobs = base.blobs.union(*(visit.made.contents.blob_hashes for visit in walk))
-    needed = {entry.hash for entry in tree.files if wanted is None or wanted(entry.path)}
+    needed = {entry.hash for entry in tree.files if wanted is None or wanted(entry.path)} | passing
     chosen = _choose(walk, needed)
     contents = base.contents
     for digest, content in _decode(base, steps, chosen, needed, contents):

@@ -95,6 +95,16 @@ class LogReader:
             return Checkout(Position(), EMPTY)
         return self._stable(number, lambda listing: self._checkout(listing, number, wanted, index_only=index_only))
 
+    def passage(self, first: int, last: int, digests: frozenset[bytes], paths: Callable[[bytes], bool]) -> Checkout:
+        """Return the tree at *last* with the contents *digests* that *paths* held from before *first* until then."""
+
+        def walk(listing: Listing) -> Checkout:
+            units = plan.units(self._sound(listing), first, last) or ()
+            steps = list(self._parallel(lambda unit: self._step(unit, last, index_only=False), units))
+            return assemble(self.checkout(first - 1, paths), steps, lambda _: False, self.blob, passing=digests)
+
+        return self._stable(last, walk)
+
     def revisions(
         self, first: int = 1, last: int | None = None, *, newest_first: bool = False
     ) -> Iterator[RevisionObject]:

@@ -349,6 +349,15 @@ def test_log_on_a_terminal_ends_after_fifty_and_says_so(tmp_path: Path) -> None:
     assert "--limit 0 shows all" in shown
 
 
+def test_log_on_a_terminal_leaves_nothing_out_of_a_reason_or_of_what_changed(replica: str) -> None:
+    shown = on_terminal(["log", replica, "--keys"], 60, NO_COLOR="1")
+
+    assert max(len(line) for line in shown.splitlines()) <= 60
+    words = " ".join(shown.split())
+    assert "suspicious config.yml: became blank config.yml became blank" in words
+    assert "config.yml: mqtt.host broker → other, mqtt.password *** → ***" in words
+
+
 def test_replicate_prints_its_settings_without_secrets_and_logs_json_lines(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "config.yml").write_bytes(FIRST)
@@ -361,7 +370,7 @@ def test_replicate_prints_its_settings_without_secrets_and_logs_json_lines(tmp_p
     assert (done.code, done.stdout) == (0, "")
     assert all(row.keys() >= {"ts", "level", "event", "stream", "logger", "message"} for row in rows)
     assert [rows[0]["event"], rows[-1]["event"]] == ["started", "stopped"]
-    assert {row["event"] for row in rows[1:-1]} == {"replica_created", "watching", "revision_published"}
+    assert {row["event"] for row in rows[1:-1]} >= {"replica_created", "watching", "revision_published"}
     assert {row["stream"] for row in rows[1:]} == {"tree"}
     assert "settle 0.01s" in rows[0]["message"]
     assert CANARY not in done.stderr

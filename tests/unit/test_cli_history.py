@@ -42,6 +42,24 @@ def test_log_has_a_stable_document_for_each_revision(shell: Shell, replica: str)
     assert rows[0]["verdict"] == {"status": "suspicious", "reasons": ["config.yml became blank"]}
 
 
+def test_log_says_which_keys_changed_when_it_is_asked(shell: Shell, replica: str) -> None:
+    lines = shell("log", replica, "--keys").splitlines()
+    rows = [json.loads(line) for line in shell("log", replica, "--keys", "--json").splitlines()]
+
+    assert "config.yml: mqtt.host broker → other, mqtt.password *** → ***: moved the broker" in lines[2]
+    assert [row.get("summary") for row in rows] == [
+        "config.yml: became blank",
+        "config.yml: mqtt.host broker → other, mqtt.password *** → ***",
+        "+ config.yml (47 B), link (link), www/index.html (13 B)",
+        None,
+    ]
+    assert CANARY not in shell.raw.decode()
+
+
+def test_show_says_in_words_what_changed(shell: Shell, replica: str) -> None:
+    assert "changes  config.yml: mqtt.host broker → other, mqtt.password *** → ***\n" in shell("show", replica, "2")
+
+
 @pytest.mark.parametrize(
     ("arguments", "numbers"),
     [

@@ -150,7 +150,9 @@ def _print(page: output.Page, row: dict[str, Any], now_ns: int) -> None:
             ("replica", row["replica"]),
             (
                 "revision",
-                f"{page.paint(str(row['revision']), 'bold')}, {ago} old ({row['time']})" if row["time"] else "none yet",
+                f"{page.paint(str(row['revision']), 'bold')}, {ago} old ({output.seconds_of(row['time'])})"
+                if row["time"]
+                else "none yet",
             ),
             ("latest good", str(row["latest_good"] or "none") if row["doubtful"] else ""),
             *_doubts(page, row),

@@ -10,6 +10,7 @@ import confstream
 from confstream_cli import options, output
 
 _LIMIT_ON_TERMINAL = 50
+_READ_AT_ONCE = 50
 _WIDE = 90
 _MARKS = {confstream.Status.INVALID: ("x", "red"), confstream.Status.SUSPICIOUS: ("!", "yellow")}
 
@@ -21,6 +22,9 @@ _Limit = Annotated[
         "--limit", "At most so many, the newest; 0 is all. Default: 50 on a terminal, else all.", "NUMBER", min=0
     ),
 ]
+_Keys = Annotated[
+    bool, options.option("--keys", "Say which keys changed, as in a.b 5 → 10; reads what the files held.")
+]
 _Path = Annotated[str | None, options.option("--path", "Only what changed it or below it.", "PATH")]
 
 
@@ -30,6 +34,7 @@ def log(
     reverse: _Reverse = False,
     limit: _Limit = None,
     path: _Path = None,
+    keys: _Keys = False,
     json: options.Json = False,
     show_secrets: options.ShowSecrets = False,
     storage_option: options.StorageOption = None,
@@ -55,11 +60,14 @@ def log(
             # The newest ones, however few: only their order is another.
             entries = reversed(list(entries)) if limit else history.log(path=path, newest_first=False)
         forks = [entry for entry in history.forks() if path is None or entry.touches(path)]
+        told = _with_gists(history, entries) if keys else ((entry, "") for entry in entries)
+        rows = chain(told, ((entry, "") for entry in forks))
         if json:
-            for entry in chain(entries, forks):
-                page.json(as_json(entry, show_secrets=show_secrets))
+            for entry, words in rows:
+                row = as_json(entry, show_secrets=show_secrets)
+                page.json({**row, "summary": words} if words else row)
             return
-        _print(page, entries, forks, head, show_secrets=show_secrets)
+        _print(page, rows, head, show_secrets=show_secrets)
         if limit and next(iter(found), None) is not None:
             output.note(f"there are older ones: --limit 0 shows all, --limit {limit * 4} more")
 
@@ -75,45 +83,55 @@ def as_json(entry: confstream.LogEntry, *, show_secrets: bool) -> dict[str, Any]
     return row
 
 
-def what(entry: confstream.LogEntry, *, show_secrets: bool) -> str:
-    """Return in a few words what *entry* is: its message and what it changed."""
+def what(entry: confstream.LogEntry, words: str = "", *, show_secrets: bool) -> str:
+    """Return in a few words what *entry* is: its message and what it changed, which may be known in *words*."""
     message = entry.authorship.message
     shown = output.clean(message if show_secrets else confstream.mask_line(message))
-    changed = confstream.summary(entry.changes)
+    changed = words or confstream.summary(entry.changes)
     return f"{changed}: {shown}" if shown else changed
 
 
+def _with_gists(
+    history: confstream.History, entries: Iterable[confstream.LogEntry]
+) -> Iterator[tuple[confstream.LogEntry, str]]:
+    """Yield *entries*, each with what it is in words; so many are read at a time that the first come soon."""
+    waiting = iter(entries)
+    while some := list(islice(waiting, _READ_AT_ONCE)):
+        words = dict(confstream.gists(history.reader, [entry.number for entry in some]))
+        yield from ((entry, words[entry.number]) for entry in some)
+
+
 def _print(
-    page: output.Page,
-    entries: Iterable[confstream.LogEntry],
-    forks: list[confstream.LogEntry],
-    head: int,
-    *,
-    show_secrets: bool,
+    page: output.Page, rows: Iterable[tuple[confstream.LogEntry, str]], head: int, *, show_secrets: bool
 ) -> None:
     now_ns = confstream.SystemClock().now_ns()
     digits = max(len(str(head)), 3)
     wide = page.width is None or page.width >= _WIDE
     zone = confstream.format_local(now_ns)[19:].split(" ")[-1]
     header = f"  {'REV':>{digits}}  " + (f"{f'WHEN ({zone})':<19}  " if wide else "") + f"{'AGE':>4}  {'BY':<12}  WHAT"
-    shown: list[int] = []
-    for entry in _counted(entries, shown):
-        if len(shown) == 1:
+    fork, shown = "", False
+    for entry, words in rows:
+        if entry.fork is None and not shown:
             page.line(page.paint(page.cut(header), "bold"))
-        _row(page, entry, digits, now_ns, wide=wide, show_secrets=show_secrets)
+            shown = True
+        elif entry.fork is not None and fork != entry.fork.name:
+            fork = entry.fork.name
+            said = f"fork of a fenced writer, not part of the log; --revision {fork}/{entry.number} means its first"
+            page.line(page.paint(page.cut(said), "bold", "yellow"))
+        _row(page, entry, words, digits, now_ns, wide=wide, show_secrets=show_secrets)
     if not shown:
         output.note("no revision changed that" if head else "no revision yet")
-    name = ""
-    for entry in forks:
-        if entry.fork is not None and name != entry.fork.name:
-            name = entry.fork.name
-            said = f"fork of a fenced writer, not part of the log; --revision {name}/{entry.number} means its first"
-            page.line(page.paint(page.cut(said), "bold", "yellow"))
-        _row(page, entry, digits, now_ns, wide=wide, show_secrets=show_secrets)
 
 
 def _row(
-    page: output.Page, entry: confstream.LogEntry, digits: int, now_ns: int, *, wide: bool, show_secrets: bool
+    page: output.Page,
+    entry: confstream.LogEntry,
+    words: str,
+    digits: int,
+    now_ns: int,
+    *,
+    wide: bool,
+    show_secrets: bool,
 ) -> None:
     mark, colour = _MARKS.get(entry.verdict.status, (" ", ""))
     made = entry.authorship
@@ -122,17 +140,15 @@ def _row(
     age = output.ago(entry.time_ns, now_ns).removesuffix(" ago")
     when = f"{output.local(entry.time_ns)}  " if wide else ""
     left = f"{mark} {entry.number:>{digits}}  {when}{age:>4}  {output.pad(by, 12)}  "
-    doubt = ""
-    if mark != " ":
-        reasons = "; ".join(map(output.clean, entry.verdict.reasons))
-        doubt = f"  {entry.verdict.status.value}" + (f": {reasons}" if reasons else "")
-    right = page.cut(what(entry, show_secrets=show_secrets) + doubt, output.width(left))
     style = (colour,) if colour else ()
+    status = f"  {entry.verdict.status.value}" if mark != " " else ""
+    reasons = "; ".join(map(output.clean, entry.verdict.reasons)) if status else ""
+    more: list[tuple[str, tuple[str, ...]]] = []
+    right = what(entry, words, show_secrets=show_secrets) + status + (f": {reasons}" if reasons else "")
+    if page.width is not None and output.width(left + right) > page.width:
+        # What does not fit goes below, where all of it can be read.
+        right = page.cut(what(entry, show_secrets=show_secrets) + status, output.width(left))
+        more = [(output.clean(words), ("dim",)), (reasons, style)]
     page.line(page.paint(left, *style) + page.paint(right, *style))
-
-
-def _counted(entries: Iterable[confstream.LogEntry], seen: list[int]) -> Iterator[confstream.LogEntry]:
-    """Yield *entries*, and put the number of each into *seen* first."""
-    for entry in entries:
-        seen.append(entry.number)
-        yield entry
+    for text, look in more:
+        page.paragraph(text, " " * (digits + 4), *look)

@@ -45,12 +45,13 @@ def show(
         about = ", the latest" if entry.number == history.head else ""
         about = f" of the fork {entry.fork.name}" if entry.fork else about
         page.line(page.paint(f"revision {entry.number}", "bold") + about)
-        page.facts(_facts(as_json(entry, show_secrets=show_secrets), entry.time_ns))
-        page.line()
-        page.columns([_change(change) for change in entry.changes] or [["nothing changed"]])
-        page.line()
         before, after = history.checkout(target, before=True), history.checkout(target)
         try:
+            words = confstream.gist(entry.changes, before, after)
+            page.facts(_facts(as_json(entry, show_secrets=show_secrets), entry.time_ns, words))
+            page.line()
+            page.columns([_change(change) for change in entry.changes] or [["nothing changed"]])
+            page.line()
             for text in confstream.tree_diff(before, after, mask=not show_secrets):
                 page.diff(text)
         finally:
@@ -141,10 +142,11 @@ def tell(target: confstream.Target) -> None:
         output.note(f"left out: revision {entry.number} is {entry.verdict.status.value} ({reasons})")
 
 
-def _facts(row: dict[str, Any], time_ns: int) -> Iterable[tuple[str, str]]:
+def _facts(row: dict[str, Any], time_ns: int, words: str) -> Iterable[tuple[str, str]]:
     reasons = "; ".join(row["verdict"]["reasons"])
     yield "time", output.instant(time_ns, confstream.SystemClock().now_ns())
     yield "source", output.clean(row["source"] + (f" by {row['author']}" if row["author"] else ""))
+    yield "changes", output.clean(words)
     yield "message", output.clean(row["message"])
     yield "labels", output.clean(", ".join(f"{name}={value}" for name, value in row["labels"].items()))
     yield "writer", output.clean(f"{row['writer']} on {row['host'] or 'an unnamed host'}, epoch {row['epoch']}")
