@@ -59,7 +59,7 @@ def open_store(
         rest = url[match.end() :] if match else url
         return LocalStore(_local_path(url, rest), clock=clock) if protocol == "file" else MemoryStore(_name(rest))
     if protocol in ("s3", "s3a"):
-        return _open_s3(url, options, timeout_seconds)
+        return _open_s3(url, options, timeout_seconds, clock)
     return _open_fsspec(url, protocol, options, timeout_seconds)
 
 
@@ -116,7 +116,7 @@ def _name(rest: str) -> str:
     return name
 
 
-def _open_s3(url: str, options: dict[str, Any], timeout_seconds: float) -> Store:
+def _open_s3(url: str, options: dict[str, Any], timeout_seconds: float, clock: Clock | None) -> Store:
     from confstream.store.s3 import S3Store  # noqa: PLC0415
 
     masked = mask_url(url)
@@ -131,7 +131,7 @@ def _open_s3(url: str, options: dict[str, Any], timeout_seconds: float) -> Store
     for part in prefix.strip("/").split("/"):
         if prefix.strip("/") and part in ("", ".", ".."):
             raise UsageError(f"{masked}: the prefix has the part {part!r}; expected names joined by single slashes")
-    return S3Store(bucket, prefix, storage_options=options, timeout_seconds=timeout_seconds)
+    return S3Store(bucket, prefix, storage_options=options, timeout_seconds=timeout_seconds, clock=clock)
 
 
 def _open_fsspec(url: str, protocol: str, options: dict[str, Any], timeout_seconds: float) -> Store:

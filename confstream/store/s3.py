@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from confstream.clock import Clock, SystemClock
 from confstream.errors import (
     AccessDeniedError,
     ConfstreamError,
@@ -21,7 +22,7 @@ from confstream.errors import (
 )
 from confstream.store.keys import Keys, check_body, check_key, check_prefix, check_range, is_key
 from confstream.store.s3_client import Outgoing, S3Client
-from confstream.store.s3_errors import STALE_CREDENTIALS, answer_of, explain
+from confstream.store.s3_errors import STALE_CREDENTIALS, Circumstances, answer_of, explain, not_s3
 
 _BULK_KEYS_MAX = 1000
 _PARTIAL_CONTENT = 206
@@ -49,6 +50,7 @@ class S3Store:
         *,
         storage_options: dict[str, Any] | None = None,
         timeout_seconds: float = 30.0,
+        clock: Clock | None = None,
     ) -> None:
         if not bucket or ("@" in bucket or (not bucket.startswith("arn:") and any(sign in bucket for sign in ":/?#"))):
             raise UsageError(f"not a bucket: {bucket!r}; expected s3://bucket/prefix, and credentials in AWS_* only")
@@ -56,6 +58,7 @@ class S3Store:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._timeout_seconds = timeout_seconds
         self._client = S3Client(storage_options or {}, timeout_seconds)
+        self._clock = clock if clock is not None else SystemClock()
         self._has_bulk_delete = True
         self.page_keys: int | None = None
         """How many keys a page of a listing has; None leaves that to the server."""
@@ -84,10 +87,12 @@ class S3Store:
         def send() -> None:
             nonlocal outgoing
             outgoing = Outgoing(body)
-            self._request("put_object", key, Body=outgoing, ContentMD5=_md5(body), IfNoneMatch="*")
+            _check_stored(self._request("put_object", key, Body=outgoing, ContentMD5=_md5(body), IfNoneMatch="*"))
 
         try:
             self._with_fresh_credentials(send)
+        except _NotStoredError as error:
+            raise OutcomeUnknownError(str(self._explain(f"create {key}", error))) from error
         except Exception as error:
             raise self._judge_put(key, error, outgoing.abandon()) from error
 
@@ -97,7 +102,7 @@ class S3Store:
         check_body(key, body)
         self._ask(
             f"replace {key}",
-            lambda: self._request("put_object", key, Body=Outgoing(body), ContentMD5=_md5(body)),
+            lambda: _check_stored(self._request("put_object", key, Body=Outgoing(body), ContentMD5=_md5(body))),
         )
 
     def get(self, key: str, first: int = 0, size: int | None = None) -> bytes:
@@ -159,13 +164,11 @@ class S3Store:
             return call()
 
     def _explain(self, what: str, error: Exception) -> ConfstreamError:
-        return explain(
-            f"{self.url}: cannot {what}",
-            error,
-            endpoint=self._client.endpoint,
-            bucket=self._bucket,
-            timeout_seconds=self._timeout_seconds,
-        )
+        if isinstance(error, _NotStoredError):
+            return not_s3(f"{self.url}: cannot {what}", self.endpoint)
+        now_ns = self._clock.now_ns()
+        where = Circumstances(self.endpoint, self._bucket, self._timeout_seconds, self.server_date, now_ns)
+        return explain(f"{self.url}: cannot {what}", error, where)
 
     def _judge_put(self, key: str, error: Exception, sendings: int | None) -> ConfstreamError:
         """Return what a put that raised *error* came to, its body handed over *sendings* times."""
@@ -208,6 +211,8 @@ class S3Store:
                 return b""
             raise
         body = bytes(answer["Body"])
+        if not answer.get("ETag") and body.lstrip()[:1] == b"<":
+            raise not_s3(f"{self.url}: cannot read {key}", self.endpoint)
         if wanted and answer["ResponseMetadata"]["HTTPStatusCode"] != _PARTIAL_CONTENT:
             # The server paid no attention to the range.
             return body[first:] if size is None else body[first : first + size]
@@ -222,7 +227,7 @@ class S3Store:
             page = self._ask(what, lambda: self._client.request("list_objects_v2", **parameters))
             if page.get("Name") is None:
                 # Some web server that answers everything: an empty list from it would mean "no replica".
-                raise UnavailableError(f"{self.url}: cannot {what}: {self._client.endpoint} does not answer as S3 does")
+                raise not_s3(f"{self.url}: cannot {what}", self.endpoint)
             yield page
             if not page.get("IsTruncated"):
                 return
@@ -262,6 +267,16 @@ class S3Store:
                 raise kind(f"{self.url}: cannot delete {key}: {failure.get('Code')}: {failure.get('Message')}")
         seen = {entry.get("Key") for part in ("Deleted", "Errors") for entry in answer.get(part) or []}
         return [key for key in keys if self._prefix + key not in seen]
+
+
+class _NotStoredError(Exception):
+    """A put was answered with success by something that stored nothing."""
+
+
+def _check_stored(answer: dict[str, Any]) -> None:
+    """Raise unless *answer* names what was stored, as that of S3 does: a web server says "200 OK" to anything (P4)."""
+    if not answer.get("ETag"):
+        raise _NotStoredError
 
 
 def _md5(body: bytes) -> str:

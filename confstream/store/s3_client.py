@@ -9,9 +9,9 @@ import threading
 from typing import Any
 from urllib.parse import urlsplit
 
-from confstream.errors import UsageError
+from confstream.errors import AccessDeniedError, UsageError
 from confstream.store.keys import check_size
-from confstream.store.s3_errors import response_of
+from confstream.store.s3_errors import LINE_BREAK, response_of
 
 _CONNECT_SECONDS_MAX = 4.0
 _READ_SECONDS_MAX = 15.0
@@ -129,6 +129,7 @@ class S3Client:
         fs = S3FileSystem(**self._options)
         fs.retries = 1
         sync(fs.loop, fs.set_session, timeout=self._timeout_seconds)
+        _check_values(fs.s3)
         meta = fs.s3.meta
         # A PUT that waits for "100 Continue" is not covered by any timeout of the client.
         meta.events.unregister("before-call.s3", add_expect_header)
@@ -138,6 +139,22 @@ class S3Client:
             raise UsageError("the installed botocore does not know If-None-Match: install botocore 1.35.20 or newer")
         self._endpoint = _public(meta.endpoint_url)
         return fs
+
+
+def _check_values(client: Any) -> None:  # noqa: ANN401 - botocore's client.
+    """Refuse credentials and a region that nobody typed so: of those a server only says that the signature is wrong."""
+    credentials = getattr(getattr(client, "_request_signer", None), "_credentials", None)
+    # Those that renew themselves are asked for when they are needed, and come from a service that does better.
+    held = vars(credentials) if hasattr(credentials, "__dict__") else {}
+    values = {
+        "AWS_ACCESS_KEY_ID": held.get("access_key"),
+        "AWS_SECRET_ACCESS_KEY": held.get("secret_key"),
+        "AWS_SESSION_TOKEN": held.get("token"),
+        "AWS_DEFAULT_REGION": client.meta.region_name,
+    }
+    for name, value in values.items():
+        if isinstance(value, str) and value != value.strip():
+            raise AccessDeniedError(f"{name} {LINE_BREAK}")
 
 
 def endpoint_of(storage_options: dict[str, Any]) -> str:

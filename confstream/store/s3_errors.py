@@ -6,6 +6,8 @@ failures errors that are no ``OSError`` at all; the HTTP status decides here.
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from confstream.errors import (
@@ -28,6 +30,12 @@ STALE_CREDENTIALS = frozenset(
 )
 """Codes of answers that fresh credentials may turn into others."""
 
+LINE_BREAK = (
+    "begins or ends with a blank or a line break, as a Secret made from a file often does: make it with printf %s, or "
+    "with kubectl create secret --from-literal"
+)
+"""What to say of a value that nobody typed so."""
+
 THROTTLED = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"})
 """Codes of a server that refuses before it does anything."""
 
@@ -39,7 +47,6 @@ _REMEDIES = {
     "AccessDenied": "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket on this prefix",
     "ExpiredToken": "the session has expired, and reading the credentials again did not help: renew them",
     "InvalidAccessKeyId": "the server does not know this key id: correct AWS_ACCESS_KEY_ID",
-    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
     "SignatureDoesNotMatch": "the secret key is wrong: correct AWS_SECRET_ACCESS_KEY",
     "PermanentRedirect": "the bucket is in another region: set AWS_DEFAULT_REGION or the endpoint",
     "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_DEFAULT_REGION",
@@ -62,6 +69,22 @@ _CREDENTIAL_ERRORS = frozenset(
         "UnauthorizedSSOTokenError",
     }
 )
+_NO_TLS = "it does not speak TLS: use http://, or correct the port in AWS_ENDPOINT_URL"
+_TLS_REMEDIES = {
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted: name the file of the CA in AWS_CA_BUNDLE, or use a "
+    "host name that the certificate has",
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "HTTP_REQUEST": _NO_TLS,
+    "RECORD_LAYER_FAILURE": _NO_TLS,
+}
+_NETWORK_REMEDIES = {
+    "Name or service not known": "the name cannot be resolved: correct AWS_ENDPOINT_URL, or look after DNS",
+    "No address associated": "the name cannot be resolved: correct AWS_ENDPOINT_URL, or look after DNS",
+    "Temporary failure in name": "the name cannot be resolved: look after DNS, or correct AWS_ENDPOINT_URL",
+    "Connect call failed": "nothing listens there: start the server, or correct AWS_ENDPOINT_URL",
+    "unreachable": "there is no way to it: look after the network",
+    "No route to host": "there is no way to it: look after the network",
+}
 _USAGE_ERRORS = frozenset(
     {"ConfigNotFound", "ConfigParseError", "InvalidRegionError", "ParamValidationError", "ProfileNotFound"}
 )
@@ -74,6 +97,13 @@ class Answer:
     status: int | None = None
     code: str = ""
     message: str = ""
+    request_time: str = ""
+    server_time: str = ""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Return whether there is no word of S3 in it: it comes from a proxy or a web server."""
+        return self.code in {"", str(self.status)}
 
     @property
     def is_refusal(self) -> bool:
@@ -98,7 +128,8 @@ def answer_of(error: BaseException) -> Answer:
     said = response.get("Error") or {}
     status = (response.get("ResponseMetadata") or {}).get("HTTPStatusCode")
     message = " ".join(str(said.get("Message") or "").split())[:200]
-    return Answer(int(status) if status else None, str(said.get("Code") or ""), message)
+    times = str(said.get("RequestTime") or ""), str(said.get("ServerTime") or "")
+    return Answer(int(status) if status else None, str(said.get("Code") or ""), message, *times)
 
 
 def response_of(error: BaseException) -> dict[str, Any]:
@@ -110,29 +141,51 @@ def response_of(error: BaseException) -> dict[str, Any]:
     return {}
 
 
-def explain(what: str, error: Exception, *, endpoint: str, bucket: str, timeout_seconds: float) -> ConfstreamError:
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Where and when a request was made: *server_date* is the ``Date`` of the last answer, *now_ns* our own time."""
+
+    endpoint: str
+    bucket: str
+    timeout_seconds: float
+    server_date: str = ""
+    now_ns: int = 0
+
+
+def explain(what: str, error: Exception, where: Circumstances) -> ConfstreamError:
     """Return the error that tells a caller of a failed *what*: try again, or mend something first."""
     if isinstance(error, ConfstreamError):
         return error
     answer = answer_of(error)
     if answer.status is not None:
-        return _explain_answer(what, answer, endpoint, bucket)
+        return _explain_answer(what, answer, where)
     name = type(error).__name__
     if name == "NoCredentialsError" or name in _CREDENTIAL_ERRORS:
         reason = f"the credentials cannot be had: {_one_line(error)}" if name in _CREDENTIAL_ERRORS else _NO_CREDENTIALS
         return AccessDeniedError(f"{what}: {reason}")
     if name in _USAGE_ERRORS or isinstance(error, (ImportError, TypeError, ValueError, KeyError)):
-        why = (
-            f"the module {error.name} cannot be imported: pip install s3fs"
-            if isinstance(error, ImportError)
-            else (f"the options for s3fs cannot be meant: {_one_line(error)}")
-        )
-        return UsageError(f"{what}: {why}")
+        return UsageError(f"{what}: {_not_meant(error)}")
+    return _explain_silence(what, error, where)
+
+
+def _not_meant(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"the module {error.name} cannot be imported: pip install s3fs"
+    if "\n" in str(error):
+        return f"AWS_ENDPOINT_URL or another setting {LINE_BREAK}"
+    return f"the options for s3fs cannot be meant: {_one_line(error)}"
+
+
+def _explain_silence(what: str, error: Exception, where: Circumstances) -> ConfstreamError:
+    """Return the error of a request that no answer came to."""
+    name, endpoint = type(error).__name__, where.endpoint
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)) or name in ("FSTimeoutError", "ReadTimeoutError"):
-        return UnavailableError(f"{what}: {endpoint} gave no answer within {timeout_seconds:g} s")
+        return UnavailableError(f"{what}: {endpoint} gave no answer within {where.timeout_seconds:g} s")
+    if (to_mend := _to_be_mended(name, error)) is not None:
+        return AccessDeniedError(f"{what}: cannot reach {endpoint}: {to_mend}")
     reasons = {
         "ConnectTimeoutError": f"cannot reach {endpoint}: no connection in time",
-        "EndpointConnectionError": f"cannot reach {endpoint}: {_deepest(error)}",
+        "EndpointConnectionError": f"cannot reach {endpoint}: {_with_remedy(_deepest(error))}",
         "ConnectionClosedError": f"{endpoint} closed the connection",
         "ProxyConnectionError": f"cannot reach {endpoint}: the HTTP proxy refused",
         "SSLError": f"cannot reach {endpoint}: TLS failed: {_deepest(error)}",
@@ -140,18 +193,77 @@ def explain(what: str, error: Exception, *, endpoint: str, bucket: str, timeout_
     return UnavailableError(f"{what}: {reasons.get(name) or f'{endpoint}: {name}: {_deepest(error)}'}")
 
 
-def _explain_answer(what: str, answer: Answer, endpoint: str, bucket: str) -> ConfstreamError:
+def not_s3(what: str, endpoint: str) -> AccessDeniedError:
+    """Return the error of a server that answers, and not as S3 does."""
+    return AccessDeniedError(
+        f"{what}: {endpoint} does not answer as S3 does, it may be a web server or a proxy: correct AWS_ENDPOINT_URL"
+    )
+
+
+def _explain_answer(what: str, answer: Answer, where: Circumstances) -> ConfstreamError:
+    endpoint, bucket = where.endpoint, where.bucket
     if answer.code == "NoSuchBucket":
         return AccessDeniedError(f"{what}: no such bucket: {bucket!r} at {endpoint}: create it, or correct the URL")
+    if answer.code == "RequestTimeTooSkewed":
+        return AccessDeniedError(f"{what}: {endpoint} refused: {_skew(answer, where)}: set the clock of this machine")
     if not answer.is_refusal or answer.is_throttled:
         return UnavailableError(f"{what}: {endpoint} answered {answer}")
     remedy = _REMEDIES.get(answer.code) or "correct the credentials, the bucket, its policy or the endpoint"
+    if answer.is_foreign and answer.status != _NOT_IMPLEMENTED:
+        remedy += "; it does not say why as S3 does, so it may be a web server or a proxy"
     return AccessDeniedError(f"{what}: {endpoint} refused with {answer}: {remedy}")
+
+
+def _to_be_mended(name: str, error: Exception) -> str | None:
+    """Return why no connection can be made until somebody mends something; None if waiting may help."""
+    said = _deepest(error)
+    if name == "SSLError":
+        return next((f"TLS failed: {remedy}" for sign, remedy in _TLS_REMEDIES.items() if sign in said), None)
+    if name == "HTTPClientError" and isinstance(_inner(error), (FileNotFoundError, PermissionError)):
+        return f"AWS_CA_BUNDLE names a file that cannot be read ({said}): correct it"
+    return None
+
+
+def _with_remedy(said: str) -> str:
+    return next((f"{said}: {remedy}" for sign, remedy in _NETWORK_REMEDIES.items() if sign in said), said)
+
+
+def _skew(answer: Answer, where: Circumstances) -> str:
+    """Return by how much the clock of this machine is off, as far as the answer lets that be known."""
+    ours, theirs = _moment(answer.request_time), _moment(answer.server_time) or _moment(where.server_date)
+    if ours is None and where.now_ns:
+        ours = datetime.fromtimestamp(where.now_ns // 10**9, UTC)
+    if ours is None or theirs is None:
+        return "the clock of this machine is too far off"
+    seconds = round((ours - theirs).total_seconds())
+    direction = "ahead of" if seconds > 0 else "behind"
+    return f"the clock of this machine is {_length(abs(seconds))} {direction} the server's"
+
+
+def _moment(text: str) -> datetime | None:
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            found = read(text)
+        except (ValueError, TypeError):
+            continue
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return None
+
+
+def _length(seconds: int) -> str:
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {rest // 60} min {rest % 60} s"  # noqa: PLR2004
+
+
+def _inner(error: Exception) -> BaseException | None:
+    kwargs = getattr(error, "kwargs", None)
+    found = kwargs.get("error") if isinstance(kwargs, dict) else None
+    return found if isinstance(found, BaseException) else None
 
 
 def _deepest(error: Exception) -> str:
     """Return the system's own words for *error*, without the URL that botocore wraps around them."""
-    inner = getattr(error, "kwargs", {}).get("error") if isinstance(getattr(error, "kwargs", None), dict) else None
+    inner = _inner(error)
     system = getattr(inner, "os_error", None) or inner
     return _one_line(system if isinstance(system, BaseException) else error)
 
