@@ -211,11 +211,10 @@ class Uplink:
 
     def _raise(self, error: ConfstreamError, *, finished: bool) -> None:
         left = len(self._ledger.pending)
-        if finished or not left:
+        if not left or isinstance(error, FencedError):
             raise error
-        raise UnavailableError(
-            f"{left} revision(s) are not on the replica: {error}; they are safe in the journal"
-        ) from error
+        kind = type(error) if finished else UnavailableError
+        raise kind(f"{left} revision(s) are not on the replica: {error}; they are safe in the journal") from error
 
     def _release(self) -> None:
         session, phase = self._session, self._state.phase

@@ -31,7 +31,7 @@ STALE_CREDENTIALS = frozenset(
 """Codes of answers that fresh credentials may turn into others."""
 
 LINE_BREAK = (
-    "begins or ends with a blank or a line break, as a Secret made from a file often does: make it with printf %s, or "
+    "begins or ends with a blank or a line break, as what is made from a file often does; make it with printf %s, or "
     "with kubectl create secret --from-literal"
 )
 """What to say of a value that nobody typed so."""

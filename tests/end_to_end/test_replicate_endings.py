@@ -41,8 +41,8 @@ def test_p7_a_final_flush_that_fails_is_not_exit_0_and_says_what_is_missing(
 
         ended = writer.stop(30)
 
-    assert ended.code in {_UNREACHABLE, _TERMINATED}, ended
-    assert "not on the replica" in ended.stderr or "unpublished" in ended.stderr or "1 revision" in ended.stderr, ended
+    assert ended.code == _TERMINATED, ended
+    assert "1 revision(s) are not on the replica" in ended.stderr.splitlines()[-1], ended
     # Nothing is lost: the next start publishes it.
     assert run_confstream("replicate", tree, s3, "--once", *_OPTIONS).code == 0
     assert onlooker.read("config.yml") == b"a: 2\n"
@@ -58,7 +58,7 @@ def test_p7_a_termination_before_the_first_sync_is_not_exit_0(tree: Path) -> Non
 
         ended = writer.stop(30)
 
-    assert ended.code in {_UNREACHABLE, _TERMINATED}, ended
+    assert ended.code == _TERMINATED, ended
 
 
 def test_p7_an_unreachable_replica_is_said_within_five_seconds_of_the_start(tree: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_second_signal_gives_up_the_flush_at_once(tree: Path) -> None:
 
         ended = writer.finish(15)
 
-    assert ended.code != 0, ended
+    assert ended.code == _TERMINATED, ended
 
 
 def test_p7_once_with_an_unreachable_replica_is_exit_16(tree: Path) -> None:
