@@ -243,7 +243,7 @@ def test_p7_a_full_disk_under_a_local_replica_is_told_and_outlived(
     onlooker = replicas.look_at(replica)
     (tree / "config.yml").write_text("a: 1\n")
     with confstream("replicate", tree, replica, *_OPTIONS, *LISTEN) as writer:
-        seen = Endpoints.of(writer)
+        seen = Endpoints(writer)
         onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
         _fill(filler)
         large = os.urandom(40_000).hex().encode()
@@ -266,12 +266,12 @@ def test_p7_a_running_writer_with_a_wrong_secret_says_so_once_is_red_and_stays(r
     wrong = {"AWS_SECRET_ACCESS_KEY": _CANARY}
 
     with confstream("replicate", tree, replica, *_OPTIONS, *LISTEN, environment=wrong) as writer:
-        seen = Endpoints.of(writer)
+        seen = Endpoints(writer)
         said = writer.wait_for_line("SignatureDoesNotMatch", seconds=10)
-        writer.wait_until(lambda: "replica-denied" in seen.reasons, "health to be red", seconds=10)
+        writer.wait_until(lambda: "replica-denied" in seen.reasons(), "health to be red", seconds=10)
         for number in range(5):
             (tree / "config.yml").write_text(f"b: {number}\n")
-            writer.wait_until(lambda number=number: seen.metrics["pending_changes"] == number + 2, "the edit")
+            writer.wait_until(lambda number=number: seen.metric("pending_changes") == number + 2, "the edit")
         ended = writer.stop()
 
     assert " ERROR " in said
@@ -320,7 +320,7 @@ def test_credentials_that_are_rotated_while_it_runs_are_read_again(
         _write_credentials(shared, ACCESS_KEY, SECRET_KEY)
         (tree / "config.yml").write_text("a: 1\n")
         with confstream("replicate", tree, replica, *_OPTIONS, *LISTEN) as writer:
-            seen = Endpoints.of(writer)
+            seen = Endpoints(writer)
             writer.wait_for_line("revision 1")
             # The server comes back with another key, and does not know the old one any more.
             arguments = server.process.args
@@ -332,7 +332,7 @@ def test_credentials_that_are_rotated_while_it_runs_are_read_again(
             try:
                 (tree / "config.yml").write_text("a: 2\n")
                 writer.wait_for_line("InvalidAccessKeyId")
-                writer.wait_until(lambda: "replica-denied" in seen.reasons, "health to be red")
+                writer.wait_until(lambda: "replica-denied" in seen.reasons(), "health to be red")
                 _write_credentials(shared, "rotated", "rotated-secret")
                 writer.wait_for_line("revision 2")
                 writer.wait_until(lambda: seen.status == "ok", "health to be ok again")
