@@ -6,22 +6,22 @@
 ARG BASE_IMAGE=python:3.14-slim
 
 FROM ${BASE_IMAGE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY requirements/build.lock requirements/runtime.lock requirements/
 # Two environments: what builds the wheel does not belong into the image.
 RUN python -m venv /build && /build/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/build.lock
-RUN python -m venv /venv && /venv/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/runtime.lock
+RUN python -m venv /venv && /venv/bin/python -m pip install --no-compile --require-hashes --only-binary :all: -r requirements/runtime.lock
 COPY . .
 RUN /build/bin/python -m build --no-isolation --wheel --outdir /dist . \
- && /venv/bin/python -m pip install --no-deps --no-index /dist/*.whl \
+ && /venv/bin/python -m pip install --no-compile --no-deps --no-index /dist/*.whl \
  && /build/bin/python deploy/image/slim.py /venv \
- && /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /venv
+ && /venv/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /venv
 
 FROM ${BASE_IMAGE}
 COPY --from=build /venv /venv
-# The root file system may be read-only; nobody's home is written to or read from.
-ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/nonexistent
+# The root file system may be read-only; nobody's home is written to or read from. Health is asked where replicate listens.
+ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/nonexistent CONFSTREAM_LISTEN=:9099
 # deploy/image/build.sh says what these are.
 ARG BASE_IMAGE BASE_DIGEST VERSION REVISION CREATED SOURCE
 LABEL org.opencontainers.image.title="confstream" \
@@ -39,4 +39,6 @@ LABEL org.opencontainers.image.title="confstream" \
 USER 65532:65532
 # A module that is missing, or a validator that does not work, breaks the build and not the night.
 RUN ["confstream", "doctor", "--self"]
+EXPOSE 9099
+HEALTHCHECK --interval=60s --timeout=10s --start-period=5m CMD ["confstream", "health"]
 ENTRYPOINT ["confstream"]
