@@ -7,6 +7,7 @@ in the ledger still (P4).
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from confstream import guards
@@ -78,8 +79,11 @@ class Session:
         self._is_first = self.origin.relation in {Origin.BEHIND, Origin.DIVERGED, Origin.HELD}
         self._snapshot_number = max((0, *reader.listing.snapshots))
 
-    def publish(self, on_published: Callable[[Published], None]) -> None:
-        """Publish every draft that is not held, oldest first, telling *on_published* of each."""
+    def publish(self, on_published: Callable[[Published], None], together: AbstractContextManager[object]) -> None:
+        """Publish every draft that is not held, oldest first, telling *on_published* of each.
+
+        *together* is held until both the ledger and *on_published* know of it: nobody may see one without the other.
+        """
         while not self._stop.is_set():
             with self._choosing:
                 pending = self._ledger.pending
@@ -95,10 +99,11 @@ class Session:
                 intent = replace(intent, verdict=self._judged(intent))
             before = Before(self.publisher.head.tree, self.publisher.head.verdict)
             published = self.publisher.publish(intent, self._sources.find, self._sources.at_hand)
-            self._ledger.confirmed(draft.write_id, published.position)
-            self._publishing = None
-            self._is_first = False
-            on_published(published)
+            with together:
+                self._ledger.confirmed(draft.write_id, published.position)
+                self._publishing = None
+                self._is_first = False
+                on_published(published)
             if published.revision is not None:
                 seconds = max(0.0, (self._clock.now_ns() - draft.time_ns) / 1e9)
                 # What others published meanwhile is not what this writer changed.

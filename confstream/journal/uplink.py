@@ -279,7 +279,7 @@ class Uplink:
         if self._session is None:
             return self._standby.look_seconds
         self._stage = Stage.PUBLISH
-        self._session.publish(self._published)
+        self._session.publish(self._published, self._changed)
         # What is held back is nothing to wait for.
         self._set()
         self._stage = Stage.UPKEEP

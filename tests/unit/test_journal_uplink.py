@@ -15,8 +15,10 @@ from confstream.errors import (
     UnavailableError,
 )
 from confstream.journal.journal import Journal
+from confstream.journal.ledger import Ledger
 from confstream.journal.outage import PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX
 from confstream.journal.phase import Phase, UplinkSettings
+from confstream.revision import Position
 from confstream.testing import ManualClock, delay_put, fail_on
 from tests.journals import FOREVER, PATIENCE_SECONDS, Open, Replica, eventually, files_of, outage, sleeping
 
@@ -313,6 +315,34 @@ def test_p7_a_heartbeat_that_fails_is_an_outage_though_nothing_is_pending(
         eventually(lambda: "injected" in journal.status().error, "the error to show")
         replica.plan.clear()
         eventually(lambda: journal.status().error == "", "the recovery")
+
+
+def test_p4_what_sync_waited_for_is_what_status_tells_of(
+    root: Path, start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confirm, told = Ledger.confirmed, [0]
+
+    def confirmed(ledger: Ledger, write_id: bytes, position: Position) -> None:
+        confirm(ledger, write_id, position)
+        if position.number == 2:
+            # Whoever waits is given the chance to go on here, before the uplink does.
+            waiting.start()
+            waiting.join(0.5)
+
+    def ask() -> None:
+        journal.sync(PATIENCE_SECONDS)
+        told[0] = journal.status().position.number
+
+    waiting = threading.Thread(target=ask)
+    monkeypatch.setattr(Ledger, "confirmed", confirmed)
+    with start(root) as journal:
+        journal.write("a", "1")
+        journal.sync(PATIENCE_SECONDS)
+        journal.write("a", "2")
+        eventually(lambda: told[0] != 0, "the answer")
+        waiting.join(PATIENCE_SECONDS)
+
+    assert told == [2]
 
 
 def test_p11_an_idle_journal_without_a_heartbeat_asks_nothing(root: Path, replica: Replica, start: Open) -> None:
