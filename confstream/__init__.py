@@ -37,22 +37,33 @@ if TYPE_CHECKING:
     from confstream.journal.views import JournalStatus
     from confstream.log.publisher import Publisher, Writer
     from confstream.masking import mask_line
+    from confstream.meter import Meter
     from confstream.moments import check_tag, format_local, format_utc, parse_duration
     from confstream.observe.asking import ask_health
     from confstream.observe.observer import observing
     from confstream.presence import is_missing
+    from confstream.profiles import Profile, recognise
+    from confstream.profiles import load as load_profile
+    from confstream.profiles import names as profile_names
     from confstream.profiles.memory import plain_guards
     from confstream.recount import gist, gists
     from confstream.replicator import ReplicateOptions, ReplicateReport, Replicator
     from confstream.restorer import RestoreOptions, RestoreReport, read_one, restore
     from confstream.revision import Authorship, Heartbeat, Status, Verdict
     from confstream.selection import Selection
+    from confstream.settings import Settings, Stream
+    from confstream.settings import schema as settings_schema
+    from confstream.settings_file import load_settings
     from confstream.sizes import parse_size, show_size
     from confstream.store.open import mask_url, open_store, parse_storage_options
+    from confstream.supervisor import Ending, Supervisor
     from confstream.textdiff import quote_path, summary
     from confstream.tracking import Tracking, TrackOptions, track
     from confstream.tree import Change, Entry, Kind, Tree
     from confstream.verifier import VerifyReport, verify
+
+_CALLED = {"load_profile": "load", "profile_names": "names", "settings_schema": "schema"}
+"""What is called otherwise where it lives: there its module says what it is about."""
 
 _HOMES = {
     "confstream.backend": "BackendReport check_backend",
@@ -71,18 +82,23 @@ _HOMES = {
     "confstream.journal.views": "JournalStatus",
     "confstream.log.publisher": "Publisher Writer",
     "confstream.masking": "mask_line",
+    "confstream.meter": "Meter",
     "confstream.moments": "check_tag format_local format_utc parse_duration",
     "confstream.presence": "is_missing",
     "confstream.observe.asking": "ask_health",
     "confstream.observe.observer": "observing",
+    "confstream.profiles": "Profile load_profile profile_names recognise",
     "confstream.profiles.memory": "plain_guards",
     "confstream.recount": "gist gists",
     "confstream.replicator": "ReplicateOptions ReplicateReport Replicator",
     "confstream.restorer": "RestoreOptions RestoreReport read_one restore",
     "confstream.revision": "Authorship Heartbeat Status Verdict",
     "confstream.selection": "Selection",
+    "confstream.settings": "Settings Stream settings_schema",
+    "confstream.settings_file": "load_settings",
     "confstream.sizes": "parse_size show_size",
     "confstream.store.open": "mask_url open_store parse_storage_options",
+    "confstream.supervisor": "Ending Supervisor",
     "confstream.textdiff": "quote_path summary",
     "confstream.tracking": "TrackOptions Tracking track",
     "confstream.tree": "Change Entry Kind Tree",
@@ -101,6 +117,7 @@ __all__ = [
     "ConfstreamError",
     "Diagnosis",
     "DivergedError",
+    "Ending",
     "Entry",
     "FencedError",
     "Glance",
@@ -112,11 +129,13 @@ __all__ = [
     "Kind",
     "Level",
     "LogEntry",
+    "Meter",
     "NoExclusiveCreateError",
     "NoReplicaError",
     "NotFoundError",
     "OutcomeUnknownError",
     "PartialError",
+    "Profile",
     "Publisher",
     "RefusedError",
     "ReplicateOptions",
@@ -125,8 +144,11 @@ __all__ = [
     "RestoreOptions",
     "RestoreReport",
     "Selection",
+    "Settings",
     "StaleError",
     "Status",
+    "Stream",
+    "Supervisor",
     "SystemClock",
     "Target",
     "TrackOptions",
@@ -150,6 +172,8 @@ __all__ = [
     "gists",
     "in_stream",
     "is_missing",
+    "load_profile",
+    "load_settings",
     "mask_line",
     "mask_url",
     "observing",
@@ -159,11 +183,14 @@ __all__ = [
     "parse_storage_options",
     "peek",
     "plain_guards",
+    "profile_names",
     "quote_path",
     "read_one",
+    "recognise",
     "recording",
     "restore",
     "self_test",
+    "settings_schema",
     "show_size",
     "stream_name",
     "summary",
@@ -179,7 +206,7 @@ def __getattr__(name: str) -> object:
     # P2: neither this module nor typing is imported where nothing has to be done.
     from importlib import import_module  # noqa: PLC0415
 
-    found: object = getattr(import_module(_HOME[name]), name)
+    found: object = getattr(import_module(_HOME[name]), _CALLED.get(name, name))
     globals()[name] = found
     return found
 

@@ -8,7 +8,7 @@ text forms repeat no value that came from a variable or may be secret (P12).
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +16,21 @@ from confstream.errors import UsageError
 from confstream.selection import Selection
 from confstream.settings_checks import CHECKS, LABELS, REQUIRED, Check
 from confstream.settings_document import Node, read, unknown
-from confstream.settings_kinds import AUTO, BOOLEAN, OPTIONS, PATHS, PATTERNS, PROFILE, SIZE, TEXT, Kind, duration, flow
+from confstream.settings_kinds import (
+    AUTO,
+    BOOLEAN,
+    LOG_FORMAT,
+    OPTIONS,
+    PATHS,
+    PATTERNS,
+    PROFILE,
+    SECRET,
+    SIZE,
+    TEXT,
+    Kind,
+    duration,
+    flow,
+)
 
 FILE = "confstream.yml"
 
@@ -61,28 +75,41 @@ class Stream:
         # P12: a variable may put a secret anywhere; only show() knows.
         return f"<Stream {self.name}>"
 
-    def options(self) -> dict[str, Any]:
-        """Return what the file sets of ``ReplicateOptions``, by the names of its fields; *state_dir* is a text."""
-        return {key.field: value for key in _KEYS if key.option and (value := getattr(self, key.field)) is not None}
+    def options(self, without: Collection[str] = ()) -> dict[str, Any]:
+        """Return what the file sets of ``ReplicateOptions``, by the names of its fields; *state_dir* is a text.
+
+        Keys that are named in *without* are left out: somebody said otherwise.
+        """
+        found = ((key, getattr(self, key.field)) for key in _KEYS if key.option and key.name not in without)
+        return {key.field: value for key, value in found if value is not None}
 
     def show(self) -> str:
         """Return the stream as the file has it, the values in force in the place of variables, secrets masked."""
-        lines = [f"  {self.name}:"]
+        return "\n".join([f"  {self.name}:", *(f"    {key}: {flow(shown)}" for key, shown in self.as_json().items())])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``show`` has, as values by key."""
+        found = {}
         for key in _KEYS:
             value = getattr(self, key.field)
-            if value is None or (not value and key.field not in {"guard", *self.options()}):
-                continue
-            shown = self._shown[key.name] if key.name in self._shown else key.kind.show(value)
-            lines.append(f"    {key.name}: {flow(shown)}")
-        return "\n".join(lines)
+            if value is not None and (value or key.field in {"guard", *self.options()}):
+                found[key.name] = self._shown[key.name] if key.name in self._shown else key.kind.show(value)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a configuration file says; *source* is what messages call it."""
+    """What a configuration file says; *source* is what messages call it.
+
+    *listen*, *ping_url* and *log_format* are for the process as a whole; None is what the file leaves to the command.
+    """
 
     streams: Mapping[str, Stream]
     source: str = FILE
+    listen: str | None = None
+    ping_url: str | None = field(default=None, repr=False)
+    log_format: str | None = None
+    _shown: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), compare=False, repr=False)
 
     def stream(self, name: str | None = None) -> Stream:
         """Return the stream *name*, or the only one there is; ``UsageError`` otherwise."""
@@ -94,12 +121,33 @@ class Settings:
             raise UsageError(f"{self.source}: {unknown('stream', name, self.streams)}")
         return self.streams[name]
 
+    def only(self, name: str) -> "Settings":
+        """Return the same with no other stream than *name*."""
+        return replace(self, streams=MappingProxyType({name: self.stream(name)}))
+
+    def of_process(self) -> dict[str, str]:
+        """Return what the file sets for the process as a whole, by the names of its keys."""
+        return {key.name: value for key in _OF_PROCESS if (value := getattr(self, key.field)) is not None}
+
     def show(self) -> str:
         """Return the effective settings as they are printed at start, secrets masked (P12, P13).
 
         Without variables and secrets, ``parse`` reads the same settings from it.
         """
-        return "\n".join(["streams:", *(stream.show() for stream in self.streams.values()), ""])
+        lines = [f"{name}: {flow(shown)}" for name, shown in self._process_shown().items()]
+        return "\n".join([*lines, "streams:", *(stream.show() for stream in self.streams.values()), ""])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``show`` has, as values: the documented, stable form that ``config show --json`` prints."""
+        return {**self._process_shown(), "streams": {name: stream.as_json() for name, stream in self.streams.items()}}
+
+    def _process_shown(self) -> dict[str, Any]:
+        found = {}
+        for key in _OF_PROCESS:
+            value = getattr(self, key.field)
+            if value is not None:
+                found[key.name] = self._shown[key.name] if key.name in self._shown else key.kind.show(value)
+        return found
 
 
 def parse(text: str, environ: Mapping[str, str], source: str = FILE) -> Settings:
@@ -109,7 +157,8 @@ def parse(text: str, environ: Mapping[str, str], source: str = FILE) -> Settings
     key, a value that cannot be meant, or a variable that is not set.
     """
     document = read(text, source)
-    found = document.mapping(("streams",), ("streams",))["streams"]
+    given = document.mapping(("streams", *(key.name for key in _OF_PROCESS)), ("streams",))
+    found = given["streams"]
     streams = {}
     for name, node in found.mapping().items():
         if not _NAME.fullmatch(name):
@@ -120,7 +169,10 @@ def parse(text: str, environ: Mapping[str, str], source: str = FILE) -> Settings
     if not streams:
         found.fail("has no stream; name at least one")
     _refuse_twins(streams, found)
-    return Settings(MappingProxyType(streams), source)
+    process = [(key, key.kind.read(given[key.name], environ)) for key in _OF_PROCESS if key.name in given]
+    shown = MappingProxyType({key.name: each.shown for key, each in process})
+    values = {key.field: each.value for key, each in process}
+    return Settings(MappingProxyType(streams), source, **values, _shown=shown)
 
 
 def schema() -> dict[str, Any]:
@@ -135,13 +187,14 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "required": ["streams"],
         "properties": {
+            **{key.name: {"description": key.description, **key.kind.schema} for key in _OF_PROCESS},
             "streams": {
                 "description": "What is protected, by a name of its own.",
                 "type": "object",
                 "minProperties": 1,
                 "propertyNames": {"pattern": f"^{_NAME.pattern}$"},
                 "additionalProperties": stream,
-            }
+            },
         },
     }
 
@@ -203,6 +256,13 @@ _KEYS = (
         option=True,
     ),
     _Key("storage_options", "storage_options", OPTIONS, "Options for the backend; credentials rather from AWS_*."),
+)
+
+
+_OF_PROCESS = (
+    _Key("listen", "listen", TEXT, "Answer health and metrics there, as in :9099."),
+    _Key("ping_url", "ping_url", SECRET, "Tell healthchecks.io or Uptime Kuma that all is well; a secret."),
+    _Key("log_format", "log_format", LOG_FORMAT, "How the log is written: text or json."),
 )
 
 

@@ -21,6 +21,7 @@ from confstream.settings_document import Node, unknown
 from confstream.sizes import parse_size, show_size
 
 AUTO = "auto"
+LOG_FORMATS = ("text", "json")
 DURATION_SECONDS_MAX = 366 * 86400.0
 
 _REFERENCE = re.compile(r"(\$\$|\$)\{([^{}]*)(\}?)")
@@ -111,6 +112,13 @@ def _size(text: str) -> int:
     if found < _SIZE_BYTES_MIN:
         raise UsageError(f"{text} is too little; expected at least 1MiB")
     return found
+
+
+def _read_secret(node: Node, environ: Mapping[str, str]) -> Found:
+    found = _text(node, environ)
+    # The variable's name says more than a mask, and gives nothing away.
+    only_variable = found.variables and isinstance(node.value, str) and _REFERENCE.fullmatch(node.value)
+    return Found(found.text, node.value if only_variable else MASK)
 
 
 def _read_boolean(node: Node, environ: Mapping[str, str]) -> Found:
@@ -258,8 +266,15 @@ def _check_guard(path: str) -> None:
         raise UsageError(f"the guard {path!r} is not the path of a file, relative to the tree")
 
 
+def _check_log_format(name: str) -> None:
+    if name not in LOG_FORMATS:
+        raise UsageError(unknown("log format", name, LOG_FORMATS))
+
+
 TEXT = checked_text(lambda _text: None)
+SECRET = Kind({"type": "string", "minLength": 1}, _read_secret, lambda _text: MASK)
 PROFILE = checked_text(_check_profile, {"anyOf": [{"enum": [AUTO, *names()]}, {"pattern": _HAS_VARIABLE}]})
+LOG_FORMAT = checked_text(_check_log_format, {"anyOf": [{"enum": [*LOG_FORMATS]}, {"pattern": _HAS_VARIABLE}]})
 PATTERNS = checked_texts(lambda pattern: Selection((), (pattern,), "none"))
 PATHS = checked_texts(_check_guard)
 SIZE = Kind({"oneOf": [{"type": "string", "pattern": _SIZE}, {"type": "integer"}]}, _read_size, show_size)

@@ -1,5 +1,6 @@
 """README says what is so: its commands run, its Python runs, its tables are those of the code."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -7,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from confstream.settings import parse, schema
+from confstream.tracking import TrackOptions, track
 from confstream_cli.app import EXIT_CODES, app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +50,21 @@ def test_the_shell_commands_for_a_directory_of_ones_own_run(tmp_path: Path, envi
     assert ended.returncode == 0, ended.stderr
     assert (place / "config" / "config.yml").read_bytes() == b"mqtt:\n  host: broker\n"
     assert "revisions 1 can be restored" in ended.stdout
+
+
+def test_the_settings_file_is_one_for_the_reader_and_for_editors() -> None:
+    (text,) = _tested("yaml")
+
+    settings = parse(text, {"BUCKET": "bucket"}, "README.md")
+
+    assert {name: stream.replica for name, stream in settings.streams.items()} == {
+        "frigate": "s3://bucket/frigate",
+        "rules": "s3://bucket/rules",
+    }
+    validators = track("nowhere", TrackOptions(checks=settings.stream("rules").validators)).validators()
+    assert validators.for_path(b"rules/a.yml") == ("yaml", "promtool")
+    jsonschema = importlib.import_module("jsonschema")
+    assert not list(jsonschema.Draft202012Validator(schema()).iter_errors(yaml.safe_load(text)))
 
 
 def test_the_python_runs(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -23,6 +23,7 @@ from confstream_cli.commands import (
     replicate,
     restore,
     revision,
+    settings,
     supervise,
     upkeep,
 )
@@ -75,6 +76,8 @@ for _name, _function, _settings in (
     ("tag", upkeep.tag, None),
     ("check-backend", backend.check_backend, None),
     ("doctor", doctor.doctor, None),
+    ("config", settings.config, None),
+    ("profile", settings.profile, None),
 ):
     app.command(_name, epilog=f"Example: {EXAMPLES[_name]}", context_settings=_settings)(_function)
 

@@ -4,9 +4,9 @@ from __future__ import annotations  # The library's types are named here, and im
 
 import inspect
 import os
-from collections.abc import Callable, Collection
-from dataclasses import fields
-from typing import Annotated, Any, TypeVar, get_type_hints
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, Self, TypeVar, get_type_hints
 
 import typer
 
@@ -15,7 +15,18 @@ from confstream_cli import environment
 
 TIMEOUT = "30s"
 
-_Given = TypeVar("_Given")
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What options were given; each further field of a class below is an option.
+
+    *named* are the fields whose option, or variable, was given: the others have their defaults.
+    """
+
+    named: frozenset[str] = frozenset()
+
+
+_Given = TypeVar("_Given", bound=Given)
 _Result = TypeVar("_Result")
 
 
@@ -45,17 +56,24 @@ def command(
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
-        for field in fields(given)  # type: ignore[arg-type]  # Nothing names the type of all dataclasses.
-        if field.name not in without
+        for field in fields(given)
+        if field.name not in {"named", *without}
     ]
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
 
     def decorate(function: Callable[[list[str], _Given], _Result]) -> Callable[..., _Result]:
-        def run(arguments: list[str] | None = None, **values: Any) -> _Result:  # noqa: ANN401 - whatever options hold
-            return function(list(arguments or []), given(**values))
+        def run(
+            context: typer.Context,
+            arguments: list[str] | None = None,
+            **values: Any,  # noqa: ANN401 - whatever options hold
+        ) -> _Result:
+            sources = {name: context.get_parameter_source(name) for name in values}
+            named = frozenset(name for name, source in sources.items() if source and "DEFAULT" not in source.name)
+            return function(list(arguments or []), given(**values, named=named))
 
         run.__doc__, run.__name__ = function.__doc__, function.__name__
-        run.__annotations__ = {each.name: each.annotation for each in (first, *rest)}
-        run.__signature__ = inspect.Signature([first, *rest])  # type: ignore[attr-defined]  # What inspect looks for.
+        run.__annotations__ = {each.name: each.annotation for each in (context, first, *rest)}
+        run.__signature__ = inspect.Signature([context, first, *rest])  # type: ignore[attr-defined]  # What inspect looks for.
         return run
 
     return decorate
@@ -95,14 +113,57 @@ Profile = Annotated[
         "NAME",
     ),
 ]
+Config = Annotated[str | None, option("--config", "Read streams from this confstream.yml.", "FILE")]
+Stream = Annotated[str | None, option("--stream", "Only this one of the file's streams.", "NAME")]
 StateDir = Annotated[str | None, option("--state-dir", "Where the journal lives [.confstream].", "DIRECTORY")]
 DryRun = Annotated[bool, option("--dry-run", "Change nothing, only say what would be done.")]
 
 
+class Address(str):
+    """The URL or path of a replica, and the options for its backend that the configuration file has."""
+
+    __slots__ = ("storage_options",)
+    storage_options: dict[str, Any]
+
+    def __new__(cls, address: str, storage_options: Mapping[str, Any]) -> Self:
+        """Make it of the two."""
+        made = super().__new__(cls, address)
+        made.storage_options = dict(storage_options)
+        return made
+
+
+def storage_of(replica: str, given: list[str] | None) -> dict[str, Any]:
+    """Return the options for the backend of *replica*; those *given* on the command line count more."""
+    of_file = replica.storage_options if isinstance(replica, Address) else {}
+    return of_file | confstream.parse_storage_options(given or [])
+
+
+def load(config: str | None, stream: str | None) -> confstream.Settings | None:
+    """Return what the configuration file *config* says; None without one, where *stream* must not be given."""
+    if config is None:
+        if stream is not None:
+            raise confstream.UsageError(
+                "--stream names a stream of a configuration file; give --config, or set CONFSTREAM_CONFIG"
+            )
+        return None
+    if os.environ.get("CONFSTREAM_REPLICA"):
+        raise confstream.UsageError(
+            f"CONFSTREAM_REPLICA and the configuration file {config} both name a replica; unset one of the two"
+        )
+    return confstream.load_settings(config, os.environ)
+
+
 def replica_and_rest(
-    arguments: list[str] | None, *names: str, required: int = 0, last: bool = False
+    arguments: list[str] | None,
+    *names: str,
+    required: int = 0,
+    last: bool = False,
+    config: str | None = None,
+    stream: str | None = None,
 ) -> tuple[str, list[str]]:
     """Return the replica, and the other arguments, which are called *names*.
+
+    With the file *config*, the replica is that of its only stream, or of the one called *stream*.
 
     Where ``CONFSTREAM_REPLICA`` is set, the replica may be left out: then the
     first argument is taken for one only if it is a URL or a path that begins
@@ -114,7 +175,11 @@ def replica_and_rest(
     options = [argument for argument in given if argument.startswith("-") and not argument[1:].isdigit()]
     if options:
         raise confstream.UsageError(f"no such option: {options[0].partition('=')[0]}")
-    if last:
+    settings = load(config, stream)
+    if settings is not None:
+        chosen = settings.stream(stream)
+        replica = Address(chosen.replica, chosen.storage_options)
+    elif last:
         if len(given) > len(names):
             replica = given.pop(len(names))
     elif given and (not replica or len(given) > len(names) or (_is_place(given[0]) and len(given) > required)):
@@ -133,7 +198,7 @@ def open_history(replica: str, storage_option: list[str] | None, timeout: str) -
     """Return the history that *replica* holds; nothing is asked yet."""
     return confstream.History.open(
         replica,
-        storage_options=confstream.parse_storage_options(storage_option or []),
+        storage_options=storage_of(replica, storage_option),
         timeout_seconds=seconds("--timeout", timeout),
     )
 
@@ -167,9 +232,36 @@ def size(option: str, text: str, *, least: int = 0) -> int:
     return found
 
 
-def tracked(profile: str, include: list[str] | None, exclude: list[str] | None) -> confstream.TrackOptions:
-    """Return what is to be tracked."""
-    return confstream.TrackOptions(profile, tuple(include or ()), tuple(exclude or ()))
+@dataclass(frozen=True, kw_only=True)
+class GivenTracked(Given):
+    """The options that say what is tracked."""
+
+    profile: Profile = "auto"
+    include: Include = None
+    exclude: Exclude = None
+
+
+def tracked(given: GivenTracked, stream: confstream.Stream) -> confstream.TrackOptions:
+    """Return what is to be tracked: by option or variable, else by *stream*."""
+    asked = tracked_by(stream)
+    return replace(
+        asked,
+        profile=given.profile if "profile" in given.named else asked.profile,
+        include=tuple(given.include or ()) if "include" in given.named else asked.include,
+        exclude=tuple(given.exclude or ()) if "exclude" in given.named else asked.exclude,
+    )
+
+
+def tracked_by(stream: confstream.Stream) -> confstream.TrackOptions:
+    """Return what *stream* says is to be tracked."""
+    return confstream.TrackOptions(
+        stream.profile,
+        stream.include,
+        stream.exclude,
+        guard=stream.guard,
+        checks=stream.validators,
+        required=stream.required,
+    )
 
 
 def _is_place(argument: str) -> bool:

@@ -73,7 +73,9 @@ def test_every_command_line_can_be_meant(line: CommandLine, monkeypatch: pytest.
     values = _GROUP.commands[name].make_context(name, words).params
 
     arguments = values.pop("arguments")
-    if name in {"replicate", "run"}:
+    if values.get("config") or name in {"config", "profile"}:
+        assert not arguments or name in {"config", "profile"}
+    elif name in {"replicate", "run"}:
         options.replica_and_rest(arguments, "TREE", required=1, last=True)
         asked = (supervise.Given if name == "run" else replicate.Given)(**values).options()
         assert bool(asked.command) == (name == "run")

@@ -63,6 +63,22 @@ def test_a_full_file_becomes_values() -> None:
     assert settings.stream("traefik") == Stream("traefik", "/traefik", "/backups/traefik")
 
 
+def test_what_is_for_the_whole_process_stands_beside_the_streams() -> None:
+    text = "listen: :9099\nlog_format: json\nping_url: https://hc.example/${WHICH}\n"
+
+    settings = parse(f"{text}streams: {{a: {{tree: /a, replica: /b}}}}", {"WHICH": CANARY})
+
+    assert settings.of_process() == {
+        "listen": ":9099",
+        "log_format": "json",
+        "ping_url": f"https://hc.example/{CANARY}",
+    }
+    assert CANARY not in settings.show() + repr(settings) + json.dumps(settings.as_json())
+    assert 'ping_url: "***"' in settings.show()
+    with pytest.raises(UsageError, match="unknown log format 'jsn'; did you mean 'json'"):
+        parse("log_format: jsn\nstreams: {a: {tree: /a, replica: /b}}", {})
+
+
 def test_what_the_file_leaves_out_is_left_to_the_command() -> None:
     stream = one("")
 
@@ -92,7 +108,7 @@ def test_every_key_of_the_schema_is_one_that_the_reader_takes() -> None:
     ("text", "message"),
     [
         ("stream: {}", r"^c\.yml:1:1: unknown key 'stream'; did you mean 'streams'"),
-        ("", r"^c\.yml:1:1: expected a mapping with streams, found nothing"),
+        ("", r"^c\.yml:1:1: expected a mapping with listen, log_format, ping_url, streams, found"),
         ("streams: {}", r"^c\.yml:1:10: streams: has no stream"),
         ("streams: [a]", r"^c\.yml:1:10: streams: expected a mapping, found a list"),
         ("streams:\n  a:\n    tree: /x\n", r"^c\.yml:3:5: streams\.a: has no 'replica'"),

@@ -15,6 +15,8 @@ EXAMPLES = {
     "compact": "confstream compact s3://bucket/frigate --dry-run",
     "check-backend": "confstream check-backend s3://bucket/frigate --rounds 5",
     "doctor": "confstream doctor /config s3://bucket/frigate",
+    "config": "confstream config check --config confstream.yml",
+    "profile": "confstream profile detect /config",
     "tag": "confstream tag s3://bucket/frigate before-upgrade",
 }
 """One that works for each command, shown at the end of its help."""

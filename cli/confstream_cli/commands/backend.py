@@ -20,6 +20,8 @@ def check_backend(
     racers: _Racers = 20,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    config: options.Config = None,
+    stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
 ) -> None:
     """Prove that storage can hold a replica.
@@ -27,7 +29,7 @@ def check_backend(
     Creates, races, breaks connections, reads back, under a fresh prefix that is removed again. Ends with 0 if the
     storage is fit, 13 if it cannot keep two writers apart, 16 if it cannot be reached or refuses.
     """
-    replica, _ = options.replica_and_rest(arguments)
+    replica, _ = options.replica_and_rest(arguments, config=config, stream=stream)
     page = output.Page()
 
     def tell(check: confstream.Check) -> None:
@@ -37,7 +39,7 @@ def check_backend(
     with findings.interruptible():
         report = confstream.check_backend(
             replica,
-            storage_options=confstream.parse_storage_options(storage_option or []),
+            storage_options=options.storage_of(replica, storage_option),
             timeout_seconds=options.seconds("--timeout", timeout),
             rounds=rounds,
             racers=racers,

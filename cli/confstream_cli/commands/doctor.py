@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import confstream
-from confstream_cli import environment, findings, options, output
+from confstream_cli import environment, findings, options, output, streams
 
 _WIDTH = len("room for the journal")
 _REPLICA = "CONFSTREAM_REPLICA"
@@ -17,17 +17,16 @@ _Self = Annotated[bool, options.option("--self", "Only whether this installation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class Given(options.GivenTracked):
     """The options of ``doctor``."""
 
     itself: _Self = False
     state_dir: options.StateDir = None
-    profile: options.Profile = "auto"
-    include: options.Include = None
-    exclude: options.Exclude = None
     json: options.Json = False
     storage_option: options.StorageOption = None
     timeout: options.Timeout = options.TIMEOUT
+    config: options.Config = None
+    stream: options.Stream = None
 
 
 @options.command("[TREE] [REPLICA]", Given)
@@ -57,17 +56,17 @@ def doctor(arguments: list[str], given: Given) -> None:
 
 
 def _diagnosis(arguments: list[str], given: Given, tell: Callable[[confstream.Check], None]) -> confstream.Diagnosis:
-    tree, replica = _places(arguments)
-    storage = confstream.parse_storage_options(given.storage_option or [])
+    tree, stream = _places(arguments, given)
+    storage = options.storage_of(streams.address(stream), given.storage_option)
     timeout_seconds = options.seconds("--timeout", given.timeout)
     mistaken = [_unknown(name) for name in environment.unknown(os.environ)]
     for check in mistaken:
         tell(check)
     found = confstream.diagnose(
         tree,
-        replica,
-        state_dir=given.state_dir,
-        tracked=options.tracked(given.profile, given.include, given.exclude),
+        stream.replica,
+        state_dir=given.state_dir if "state_dir" in given.named else stream.state_dir,
+        tracked=options.tracked(given, stream),
         storage_options=storage,
         environment=os.environ,
         timeout_seconds=timeout_seconds,
@@ -76,7 +75,16 @@ def _diagnosis(arguments: list[str], given: Given, tell: Callable[[confstream.Ch
     return confstream.Diagnosis((*mistaken, *found.checks))
 
 
-def _places(arguments: list[str]) -> tuple[str | None, str]:
+def _places(arguments: list[str], given: Given) -> tuple[str | None, confstream.Stream]:
+    """Return the tree, if there is one, and what is said of it and its replica."""
+    if given.config is not None or given.stream is not None:
+        stream = streams.only(streams.chosen(arguments, given.config, given.stream)[0], "doctor")
+        return stream.tree, stream
+    tree, replica = _named(arguments)
+    return tree, confstream.Stream("", tree or "", replica)
+
+
+def _named(arguments: list[str]) -> tuple[str | None, str]:
     """Return tree and replica: what is a URL is a replica, also alone."""
     replica = os.environ.get(_REPLICA, "").strip()
     if len(arguments) == 1 and ("://" in arguments[0] or "::" in arguments[0]):

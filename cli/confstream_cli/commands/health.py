@@ -28,13 +28,15 @@ def status(
     max_lag: _MaxLag = None,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    config: options.Config = None,
+    stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
 ) -> None:
     """Print how a replica is.
 
     Its newest revision, its writers' last signs of life, forks and doubts.
     """
-    replica, _ = options.replica_and_rest(arguments)
+    replica, _ = options.replica_and_rest(arguments, config=config, stream=stream)
     bound_seconds = None if max_lag is None else options.seconds("--max-lag", max_lag)
     now_ns = confstream.SystemClock().now_ns()
     with options.open_history(replica, storage_option, timeout) as history:

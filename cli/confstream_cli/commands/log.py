@@ -38,6 +38,8 @@ def log(
     json: options.Json = False,
     show_secrets: options.ShowSecrets = False,
     storage_option: options.StorageOption = None,
+    config: options.Config = None,
+    stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
 ) -> None:
     """Print what happened, newest first.
@@ -45,7 +47,7 @@ def log(
     Forks, which are what fenced writers had not published, come last. In front of a revision, x marks an invalid one,
     ! a suspicious one. With --json, one object per line.
     """
-    replica, rest = options.replica_and_rest(arguments, "PATH")
+    replica, rest = options.replica_and_rest(arguments, "PATH", config=config, stream=stream)
     if rest and path is not None and rest[0] != path:
         raise confstream.UsageError(f"PATH {rest[0]!r} and --path {path!r} differ; give one of them")
     path = rest[0] if rest else path

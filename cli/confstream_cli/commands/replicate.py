@@ -6,18 +6,20 @@ import logging
 import os
 import shlex
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import confstream
-from confstream_cli import findings, logs, options, output, systemd
+from confstream_cli import findings, logs, options, output, streams, systemd
 
 logger = logging.getLogger("confstream.cli")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _NAMED_MAX = 3
+_Result = TypeVar("_Result")
 
 
 _Once = Annotated[bool, options.option("--once", "Publish what changed, and end.")]
@@ -51,14 +53,13 @@ _LogFormat = Annotated[str, options.option("--log-format", "text or json, on std
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class Given(options.GivenTracked):
     """The options of ``replicate`` as they were given."""
 
+    config: options.Config = None
+    stream: options.Stream = None
     once: _Once = False
     command: _Command = None
-    profile: options.Profile = "auto"
-    include: options.Include = None
-    exclude: options.Exclude = None
     state_dir: options.StateDir = None
     settle: _Settle = "2s"
     poll: _Poll = None
@@ -76,66 +77,105 @@ class Given:
     listen: _Listen = ""
     ping_url: _PingUrl = ""
 
-    def options(self) -> confstream.ReplicateOptions:
-        """Return what the library is asked for."""
-        settle_seconds = options.seconds("--settle", self.settle)
+    def options(self, stream: confstream.Stream | None = None) -> confstream.ReplicateOptions:
+        """Return what the library is asked for: by option or variable, else by the file's *stream*, else by default."""
+        asked: dict[str, Any] = {
+            "settle_seconds": options.seconds("--settle", self.settle),
+            "scan_seconds": options.seconds("--scan-interval", self.scan_interval),
+            "shutdown_seconds": options.seconds("--shutdown-timeout", self.shutdown_timeout),
+            "heartbeat_seconds": options.seconds("--heartbeat", self.heartbeat, least=0),
+            "timeout_seconds": options.seconds("--timeout", self.timeout),
+            "fail_after_seconds": options.seconds("--fail-after", self.fail_after, least=0),
+            "spool_bytes_max": options.size("--spool-max", self.spool_max, least=1 << 20),
+            "state_dir": self.state_dir,
+            "unsafe_single_writer": self.unsafe_single_writer,
+        }
+        asked |= {} if stream is None else stream.options(without=self.named)
+        state_dir, settle_seconds = asked.pop("state_dir"), asked["settle_seconds"]
         return confstream.ReplicateOptions(
-            settle_seconds=settle_seconds,
+            **asked,
             close_seconds=min(settle_seconds, confstream.ReplicateOptions().close_seconds),
-            scan_seconds=options.seconds("--scan-interval", self.scan_interval),
             poll_seconds=options.seconds("--poll", self.poll or "1s"),
             polling=None if self.poll is None else True,
-            shutdown_seconds=options.seconds("--shutdown-timeout", self.shutdown_timeout),
-            heartbeat_seconds=options.seconds("--heartbeat", self.heartbeat, least=0),
-            fail_after_seconds=options.seconds("--fail-after", self.fail_after, least=0),
-            spool_bytes_max=options.size("--spool-max", self.spool_max, least=1 << 20),
             guards=not self.no_guards,
             takeover=self.takeover,
-            unsafe_single_writer=self.unsafe_single_writer,
             once=self.once,
             command=_words(self.command),
-            state_dir=None if self.state_dir is None else Path(self.state_dir).absolute(),
-            timeout_seconds=options.seconds("--timeout", self.timeout),
+            state_dir=None if state_dir is None else Path(state_dir).absolute(),
+            labels={} if stream is None else stream.labels,
         )
 
 
-@options.command("TREE [REPLICA]", Given)
+@options.command("[TREE [REPLICA]]", Given)
 def replicate(arguments: list[str], given: Given) -> int:
     """Protect a directory: publish every change.
 
-    Runs until a signal; what is not published by then goes out first. Result and log are on stderr.
+    Runs until a signal; what is not published by then goes out first. Result and log are on stderr. With --config,
+    all directories of the file are protected, each by itself.
     """
-    replica, (tree,) = options.replica_and_rest(arguments, "TREE", required=1, last=True)
-    logs.configure(logging.INFO, logs.check_form(given.log_format))
-    return protect(tree, replica, given)
+    found, settings = streams.chosen(arguments, given.config, given.stream, last=True)
+    if len(found) > 1:
+        for option in ("state_dir", "command"):
+            if option in given.named:
+                streams.only(found, {"state_dir": "--state-dir", "command": "--exec"}[option])
+    return protect(found, given, settings)
 
 
-def protect(tree: str, replica: str, given: Given) -> int:
-    """Replicate *tree* to *replica* as *given* says, until a signal or the command's end; return the exit code."""
-    asked = given.options()
-    storage = confstream.parse_storage_options(given.storage_option or [])
-    tracked = options.tracked(given.profile, given.include, given.exclude)
-    _tell_settings(tree, replica, tracked, asked, storage)
-    service = systemd.Service(os.environ)
-    replicator = confstream.Replicator(
-        tree,
-        replica,
-        asked,
-        tracked=tracked,
-        storage_options=storage,
-        on_ready=lambda: service.ready(f"protecting {tree}"),
-        on_end=lambda: service.stopping("publishing what is left"),
-    )
-    with confstream.observing([replicator], listen=given.listen, ping_url=given.ping_url, once=given.once):
-        return _run(replicator)
+def protect(found: list[confstream.Stream], given: Given, settings: confstream.Settings | None = None) -> int:
+    """Replicate the streams *found* as *given* says, until a signal or the command's end; return the exit code."""
+    begin_log(given, settings)
+    listen, ping_url = (_of_process(name, given, settings) for name in ("listen", "ping_url"))
+    service, waiting = systemd.Service(os.environ), {stream.name for stream in found}
+
+    def ready(name: str) -> None:
+        waiting.discard(name)
+        if not waiting:
+            service.ready(f"protecting {', '.join(stream.tree for stream in found)}")
+
+    def maker(stream: confstream.Stream) -> Callable[[confstream.Meter | None], confstream.Replicator]:
+        asked, tracked = given.options(stream), options.tracked(given, stream)
+        storage = options.storage_of(streams.address(stream), given.storage_option)
+        _tell_settings(stream, tracked, asked, storage)
+        return lambda meter: confstream.Replicator(
+            stream.tree,
+            stream.replica,
+            asked,
+            tracked=tracked,
+            storage_options=storage,
+            meter=meter,
+            name=stream.name,
+            on_ready=lambda: ready(stream.name),
+            on_end=lambda: service.stopping("publishing what is left"),
+        )
+
+    makers = {stream.name: maker(stream) for stream in found}
+    if len(makers) == 1:
+        replicator = makers.popitem()[1](None)
+        with confstream.observing([replicator], listen=listen, ping_url=ping_url, once=given.once):
+            return _ended(_signalled(replicator.signal, replicator.run))
+    supervisor = confstream.Supervisor(makers)
+    with confstream.observing(supervisor.streams, listen=listen, ping_url=ping_url, once=given.once):
+        endings = _signalled(supervisor.signal, supervisor.run)
+    return _ended_all(endings, supervisor.first_signal)
 
 
-def _run(replicator: confstream.Replicator) -> int:
+def begin_log(given: Given, settings: confstream.Settings | None) -> None:
+    """Log as *given* says, else as the file's *settings* do."""
+    logs.configure(logging.INFO, logs.check_form(_of_process("log_format", given, settings)))
+
+
+def _of_process(name: str, given: Given, settings: confstream.Settings | None) -> str:
+    value: str = getattr(given, name)
+    return value if settings is None or name in given.named else settings.of_process().get(name, value)
+
+
+def _signalled(signal_all: Callable[[int], None], run: Callable[[], _Result]) -> _Result:
+    """Return what *run* does, while signals go to *signal_all*."""
     seen: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
         seen.append(number)
-        replicator.signal(number)
+        signal_all(number)
 
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number, handler in before.items():
@@ -143,7 +183,7 @@ def _run(replicator: confstream.Replicator) -> int:
         if handler is not signal.SIG_IGN:
             signal.signal(number, handle)
     try:
-        report = replicator.run()
+        return run()
     except confstream.UnavailableError as error:
         if seen:
             raise findings.SignalledError(error, seen[0]) from error
@@ -151,6 +191,9 @@ def _run(replicator: confstream.Replicator) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _ended(report: confstream.ReplicateReport) -> int:
     if report.child:
         return report.child if report.child > 0 else 128 - report.child
     if report.unreadable:
@@ -160,6 +203,20 @@ def _run(replicator: confstream.Replicator) -> int:
             " run as their owner"
         )
     return 0
+
+
+def _ended_all(endings: tuple[confstream.Ending, ...], first_signal: int) -> int:
+    """Raise what the first stream that failed ended with; the others' ends are in the log."""
+    for ending in endings:
+        error = ending.error
+        if isinstance(error, confstream.UnavailableError) and first_signal:
+            raise findings.SignalledError(type(error)(f"{ending.name}: {error}"), first_signal) from error
+        if isinstance(error, confstream.ConfstreamError):
+            raise type(error)(f"{ending.name}: {error}") from error
+        if error is not None:
+            raise error
+    codes = [_ended(ending.report) for ending in endings if ending.report is not None]
+    return next((code for code in codes if code), 0)
 
 
 def _words(command: str | None) -> tuple[str, ...]:
@@ -173,19 +230,22 @@ def _words(command: str | None) -> tuple[str, ...]:
 
 
 def _tell_settings(
-    tree: str,
-    replica: str,
+    stream: confstream.Stream,
     tracked: confstream.TrackOptions,
     asked: confstream.ReplicateOptions,
     storage: dict[str, object],
 ) -> None:
     """Log the settings in effect, secrets masked (P12, P13)."""
     shown = {
-        "tree": tree,
-        "replica": confstream.mask_url(replica),
+        "tree": stream.tree,
+        "replica": confstream.mask_url(stream.replica),
         "profile": tracked.profile,
         "include": " ".join(tracked.include),
         "exclude": " ".join(tracked.exclude),
+        "guard": " ".join(tracked.guard or ()),
+        "validators": " ".join(check.name for check in tracked.checks),
+        "required": " ".join(tracked.required),
+        "labels": " ".join(sorted(asked.labels)),
         "storage options": ", ".join(sorted(storage)),
         "state": str(asked.state_dir or ""),
         "settle": f"{asked.settle_seconds:g}s",
@@ -203,4 +263,5 @@ def _tell_settings(
         "unsafe single writer": "yes" if asked.unsafe_single_writer else "",
     }
     said = ", ".join(f"{name} {value}" for name, value in shown.items() if value)
-    logger.info("confstream settings: %s", said, extra=confstream.about("started"))
+    with confstream.in_stream(stream.name):
+        logger.info("confstream settings: %s", said, extra=confstream.about("started"))

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import confstream
-from confstream_cli import options, output
+from confstream_cli import options, output, streams
 
 _TIMEOUT = "60s"
+_OF_ONE = ("path", "revision", "timestamp", "state_dir")
 
 
 _IfMissing = Annotated[
@@ -34,9 +35,11 @@ _Timeout = Annotated[str, options.option("--timeout", "How long to ask a replica
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class Given(options.GivenTracked):
     """The options of ``restore`` as they were given."""
 
+    config: options.Config = None
+    stream: options.Stream = None
     if_missing: _IfMissing = False
     if_replica_exists: IfReplicaExists = False
     guard: Guard = None
@@ -51,15 +54,16 @@ class Given:
     owner: _Owner = None
     no_owner: _NoOwner = False
     timeout: _Timeout = _TIMEOUT
-    profile: options.Profile = "auto"
-    include: options.Include = None
-    exclude: options.Exclude = None
     state_dir: options.StateDir = None
     storage_option: options.StorageOption = None
     json: options.Json = False
 
-    def options(self) -> confstream.RestoreOptions:
+    def options(self, stream: confstream.Stream) -> confstream.RestoreOptions:
         """Return what the library is asked for, but for what is tracked."""
+        state_dir = self.state_dir if "state_dir" in self.named else stream.state_dir
+        timeout_seconds = options.seconds("--timeout", self.timeout)
+        if stream.timeout_seconds is not None and "timeout" not in self.named:
+            timeout_seconds = stream.timeout_seconds
         return confstream.RestoreOptions(
             timestamp=self.timestamp,
             revision=self.revision,
@@ -72,47 +76,67 @@ class Given:
             fast_forward=self.fast_forward,
             dry_run=self.dry_run,
             owner=_owner(self.owner, no_owner=self.no_owner),
-            timeout_seconds=options.seconds("--timeout", self.timeout),
+            timeout_seconds=timeout_seconds,
             actor=user(),
-            state_dir=None if self.state_dir is None else Path(self.state_dir).absolute(),
+            state_dir=None if state_dir is None else Path(state_dir).absolute(),
         )
 
 
-@options.command("[REPLICA] TREE", Given)
+@options.command("[[REPLICA] TREE]", Given)
 def restore(arguments: list[str], given: Given) -> None:
     """Write a revision into a directory.
 
     Default: latest-good, the newest that nothing speaks against. What is present is never changed without --force,
-    and everything is checked before anything is touched.
+    and everything is checked before anything is touched. With --config and --if-missing, all directories of the file.
     """
-    asked = given.options()
-    storage = confstream.parse_storage_options(given.storage_option or [])
     if given.to_stdout:
-        _to_stdout(arguments, asked, storage)
+        _to_stdout(arguments, given)
         return
-    replica, (tree,) = options.replica_and_rest(arguments, "TREE", required=1)
-    tracked = options.tracked(given.profile, given.include, given.exclude)
-    _print(fill(replica, Path(tree), asked, tracked, storage, report=output.note), json=given.json)
+    found, _ = streams.chosen(arguments, given.config, given.stream)
+    if not given.if_missing or any(name in given.named for name in _OF_ONE):
+        streams.only(found, "a restore other than --if-missing, or with a path, revision or state directory,")
+    failure: confstream.ConfstreamError | None = None
+    for stream in found:
+        try:
+            tracked = options.tracked(given, stream)
+            storage = options.storage_of(streams.address(stream), given.storage_option)
+            report = fill(stream, given.options(stream), tracked, storage, report=output.note)
+        except confstream.ConfstreamError as error:
+            if len(found) == 1:
+                raise
+            # The others may start, and the first failure is the answer.
+            output.note(f"{stream.name}: {error}")
+            failure = failure or type(error)(f"{stream.name}: {error}")
+        else:
+            _print(report, stream.name if len(found) > 1 else "", json=given.json)
+    if failure is not None:
+        raise failure
 
 
-def _to_stdout(arguments: list[str], asked: confstream.RestoreOptions, storage: dict[str, object]) -> None:
-    replica, _ = options.replica_and_rest(arguments, "TREE")
+def _to_stdout(arguments: list[str], given: Given) -> None:
+    if given.config is None:
+        replica, _ = options.replica_and_rest(arguments, "TREE")
+        stream = confstream.Stream("", ".", replica)
+    else:
+        stream = streams.only(streams.chosen(arguments, given.config, given.stream)[0], "--to-stdout")
+    asked = given.options(stream)
     if asked.path is None:
         raise confstream.UsageError("--to-stdout prints one file: name it with --path")
-    content = confstream.read_one(replica, asked.path, asked, storage_options=storage, report=output.note)
+    storage = options.storage_of(streams.address(stream), given.storage_option)
+    content = confstream.read_one(stream.replica, asked.path, asked, storage_options=storage, report=output.note)
     output.Page().binary(content)
 
 
 def fill(
-    replica: str,
-    tree: Path,
+    stream: confstream.Stream,
     asked: confstream.RestoreOptions,
     tracked: confstream.TrackOptions,
     storage: dict[str, object],
     *,
     report: Callable[[str], None],
 ) -> confstream.RestoreReport:
-    """Restore *tree*, of which *tracked* is tracked, as *asked*; *report* is told what happens."""
+    """Restore the tree of *stream*, of which *tracked* is tracked, as *asked*; *report* is told what happens."""
+    replica, tree = stream.replica, Path(stream.tree)
     tracking = confstream.track(tree, tracked, asked.state_dir)
     guards = asked.guards or (tracking.guards if asked.if_missing else ())
     asked = replace(asked, selection=tracking.selection, guards=guards)
@@ -126,11 +150,14 @@ def fill(
     return made
 
 
-def _print(report: confstream.RestoreReport, *, json: bool) -> None:
+def _print(report: confstream.RestoreReport, name: str, *, json: bool) -> None:
+    """Print *report*; *name* is that of the stream where there are several."""
     page = output.Page()
     if json:
-        page.json(report.as_json() | {"diff": list(report.diff)})
+        page.json(({"stream": name} if name else {}) | report.as_json() | {"diff": list(report.diff)})
         return
+    if name:
+        page.line(page.paint(f"{name}:", "bold"))
     if report.outcome == "planned":
         page.line(f"would restore revision {report.revision}: {report.why}")
         for action in report.actions:

@@ -28,13 +28,15 @@ def show(
     json: options.Json = False,
     show_secrets: options.ShowSecrets = False,
     storage_option: options.StorageOption = None,
+    config: options.Config = None,
+    stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
 ) -> None:
     """Print one revision.
 
     Default: the latest. Who, when, why, and how files changed, secrets masked.
     """
-    replica, rest = options.replica_and_rest(arguments, "REVISION")
+    replica, rest = options.replica_and_rest(arguments, "REVISION", config=config, stream=stream)
     page = output.Page()
     with options.open_history(replica, storage_option, timeout) as history:
         target = history.resolve(rest[0] if rest else None)
@@ -65,13 +67,15 @@ def cat(
     revision: options.Revision = None,
     timestamp: options.Timestamp = None,
     storage_option: options.StorageOption = None,
+    config: options.Config = None,
+    stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
 ) -> None:
     """Print one file as it was.
 
     Byte for byte, secrets included; default: from the latest revision.
     """
-    replica, (path,) = options.replica_and_rest(arguments, "PATH", required=1)
+    replica, (path,) = options.replica_and_rest(arguments, "PATH", required=1, config=config, stream=stream)
     with options.open_history(replica, storage_option, timeout) as history:
         target = options.resolve(history, revision, timestamp)
         tell(target)
@@ -87,13 +91,15 @@ def ls(
     recursive: _Recursive = False,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    config: options.Config = None,
+    stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
 ) -> None:
     """List the files of a revision.
 
     Like ls -l; default: the latest.
     """
-    replica, rest = options.replica_and_rest(arguments, "PATH")
+    replica, rest = options.replica_and_rest(arguments, "PATH", config=config, stream=stream)
     with options.open_history(replica, storage_option, timeout) as history:
         target = options.resolve(history, revision, timestamp)
         tell(target)
@@ -113,13 +119,15 @@ def diff(
     exit_code: _ExitCode = False,
     show_secrets: options.ShowSecrets = False,
     storage_option: options.StorageOption = None,
+    config: options.Config = None,
+    stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
 ) -> int:
     """Print how files differ.
 
     OLD and NEW are revisions or times; NEW is the latest by default. Secrets are masked.
     """
-    replica, names = options.replica_and_rest(arguments, "OLD", "NEW", required=1)
+    replica, names = options.replica_and_rest(arguments, "OLD", "NEW", required=1, config=config, stream=stream)
     page, differ = output.Page(), False
     with options.open_history(replica, storage_option, timeout) as history:
         old, new = history.resolve(names[0]), history.resolve(names[1] if names[1:] else None)

@@ -6,10 +6,9 @@ import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import confstream
-from confstream_cli import logs, options
+from confstream_cli import options, streams
 from confstream_cli.commands import replicate, restore
 
 logger = logging.getLogger("confstream.cli")
@@ -32,12 +31,13 @@ def run(arguments: list[str], given: Given) -> int:
     For one container: the command starts once the configuration is there, gets every signal, and its exit code is
     this one's, unless the restore or the last publication fails. What is present is never touched.
     """
-    replica, (tree,) = options.replica_and_rest(arguments, "TREE", required=1, last=True)
-    if not given.options().command:
+    found, settings = streams.chosen(arguments, given.config, given.stream, last=True)
+    stream = streams.only(found, "run")
+    if not given.options(stream).command:
         raise confstream.UsageError(f"no command to run: write it behind --, as in {_EXAMPLE}")
-    logs.configure(logging.INFO, logs.check_form(given.log_format))
-    _restore(tree, replica, given)
-    return replicate.protect(tree, replica, given)
+    replicate.begin_log(given, settings)
+    _restore(stream, given)
+    return replicate.protect([stream], given, settings)
 
 
 def with_command(arguments: Sequence[str]) -> list[str]:
@@ -49,17 +49,17 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     return [*given[:where], "--exec", shlex.join(given[where + 1 :])]
 
 
-def _restore(tree: str, replica: str, given: Given) -> None:
-    asked = confstream.RestoreOptions(
+def _restore(stream: confstream.Stream, given: Given) -> None:
+    asked = given.options(stream)
+    wanted = confstream.RestoreOptions(
         if_missing=True,
         if_replica_exists=given.if_replica_exists,
         guards=tuple(given.guard or ()),
-        timeout_seconds=options.seconds("--timeout", given.timeout),
+        timeout_seconds=asked.timeout_seconds,
         actor=restore.user(),
-        state_dir=None if given.state_dir is None else Path(given.state_dir).absolute(),
+        state_dir=asked.state_dir,
     )
-    tracked = options.tracked(given.profile, given.include, given.exclude)
-    storage = confstream.parse_storage_options(given.storage_option or [])
-    report = restore.fill(replica, Path(tree), asked, tracked, storage, report=logger.info)
+    tracked, storage = options.tracked(given, stream), options.storage_of(streams.address(stream), given.storage_option)
+    report = restore.fill(stream, wanted, tracked, storage, report=logger.info)
     done = f"restored revision {report.revision}" if report.outcome == "restored" else report.outcome
     logger.info("%s: %s", done, report.why)

@@ -18,13 +18,15 @@ def verify(
     quick: _Quick = False,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    config: options.Config = None,
+    stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
 ) -> None:
     """Prove that everything can be restored.
 
     Reads the whole replica; ends with 14 if not all of it can, and names what can.
     """
-    replica, _ = options.replica_and_rest(arguments)
+    replica, _ = options.replica_and_rest(arguments, config=config, stream=stream)
     progress = _Progress()
     report = confstream.verify(_open(replica, storage_option, timeout), quick=quick, progress=progress.tell)
     progress.clear()
@@ -50,13 +52,15 @@ def compact(
     dry_run: options.DryRun = False,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    config: options.Config = None,
+    stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
 ) -> None:
     """Pack old revisions into few objects.
 
     Every one stays restorable. The process that replicates does this by itself.
     """
-    replica, _ = options.replica_and_rest(arguments)
+    replica, _ = options.replica_and_rest(arguments, config=config, stream=stream)
     report = confstream.compact(_open(replica, storage_option, timeout), confstream.SystemClock(), dry_run=dry_run)
     page = output.Page()
     if json:
@@ -79,13 +83,15 @@ def tag(
     revision: options.Revision = None,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    config: options.Config = None,
+    stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
 ) -> None:
     """Give a revision a name.
 
     Default: the latest. Every --revision takes the name, which stays with it.
     """
-    replica, (name,) = options.replica_and_rest(arguments, "NAME", required=1)
+    replica, (name,) = options.replica_and_rest(arguments, "NAME", required=1, config=config, stream=stream)
     confstream.check_tag(name)
     with options.open_history(replica, storage_option, timeout) as history:
         target = history.resolve(revision)
@@ -134,7 +140,7 @@ class _Progress:
 def _open(replica: str, storage_option: list[str] | None, timeout: str) -> Any:  # noqa: ANN401 - whatever a store is
     return confstream.open_store(
         replica,
-        storage_options=confstream.parse_storage_options(storage_option or []),
+        storage_options=options.storage_of(replica, storage_option),
         timeout_seconds=options.seconds("--timeout", timeout),
     )
 
