@@ -7,7 +7,7 @@ the content of a file (P12); a text that somebody else wrote is masked where it 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from typing import Any, Literal, ParamSpec, TypeVar
 
 Event = Literal[
@@ -19,19 +19,24 @@ Event = Literal[
     "events_lost",
     "failed",
     "fenced",
+    "fork_failed",
+    "forked",
     "heartbeat_not_released",
     "heartbeat_unreadable",
     "held",
     "journal_behind",
     "journal_moved",
     "listening",
+    "metrics_missing",
     "note_unreadable",
     "pack_differs",
     "pack_failed",
     "packed",
     "ping_failed",
+    "pinging",
     "polling",
     "profile",
+    "profile_forgotten",
     "recovered",
     "replica_created",
     "replica_refused",
@@ -39,6 +44,7 @@ Event = Literal[
     "request_recovered",
     "request_repeated",
     "restore_finished",
+    "restored",
     "revision_published",
     "standby",
     "started",
@@ -87,10 +93,11 @@ def in_stream(name: str) -> Iterator[None]:
 
 
 def carrying(target: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Return *target* as a thread must be given it to work for the stream of the thread that makes it."""
-    context = copy_context()
+    """Return *target* as threads must be given it to work for the stream of the thread that makes them."""
+    name = stream_name()
 
     def run(*arguments: _P.args, **named: _P.kwargs) -> _T:
-        return context.run(target, *arguments, **named)
+        with in_stream(name):
+            return target(*arguments, **named)
 
     return run

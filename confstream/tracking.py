@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from confstream import durable, profiles
+from confstream.events import about
 from confstream.profiles import memory, signs
 from confstream.profiles.profile import AUTO, Profile
 from confstream.selection import Selection
@@ -100,7 +101,8 @@ class Tracking:
         except FileNotFoundError:
             return
         except OSError as error:
-            logger.warning("%s: what is tracked cannot be remembered: %s", state_dir, error.strerror)
+            text, why = "%s: what is tracked cannot be remembered: %s", error.strerror
+            logger.warning(text, state_dir, why, extra=about("profile_forgotten", error=why))
 
 
 def track(

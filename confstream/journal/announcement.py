@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from confstream.events import about
-from confstream.revision import OK, Revision, Status, Verdict
+from confstream.revision import Revision, Status, Verdict
 from confstream.tree import Entry, Kind, Op
 
 logger = logging.getLogger("confstream.uplink")
@@ -28,13 +28,18 @@ class Before:
 
 
 def announce(
-    revision: Revision, before: Before | None, contents: Callable[[bytes], bytes | None], duration_seconds: float
+    revision: Revision,
+    before: Before,
+    contents: Callable[[bytes], bytes | None],
+    duration_seconds: float,
+    *,
+    in_brief: bool = False,
 ) -> None:
-    """Log *revision*, which came after *before* if that is known; *contents* gives what is at hand by hash.
+    """Log *revision*, which came after *before*; *contents* gives what is at hand by hash.
 
-    A doubt is a warning once; while it lasts, what has nothing to do with it is none.
+    *in_brief* it names files only. A doubt is a warning once; while it lasts, what has nothing to do with it is none.
     """
-    verdict, judged = revision.verdict, before.verdict if before else OK
+    verdict = revision.verdict
     still = verdict.reasons and all(reason.startswith(_STILL) for reason in verdict.reasons)
     is_news = verdict.status is not Status.OK and not still
     level = logging.WARNING if is_news else logging.INFO
@@ -53,10 +58,9 @@ def announce(
         reasons=verdict.reasons or None,
         duration_s=duration_seconds,
     )
-    doubt = _doubt(verdict, judged)
-    logger.log(
-        level, "revision %d%s: %s (%s)", revision.number, doubt, _words(revision, before, contents), source, extra=said
-    )
+    words = _summary(revision) if in_brief else _words(revision, before, contents)
+    doubt = _doubt(verdict, before.verdict)
+    logger.log(level, "revision %d%s: %s (%s)", revision.number, doubt, words, source, extra=said)
 
 
 def _doubt(verdict: Verdict, before: Verdict) -> str:
@@ -68,15 +72,18 @@ def _doubt(verdict: Verdict, before: Verdict) -> str:
     return f" is {verdict.status.value} ({'; '.join(reasons) or 'no reason given'})"
 
 
-def _words(revision: Revision, before: Before | None, contents: Callable[[bytes], bytes | None]) -> str:
-    from confstream.textdiff import summary  # noqa: PLC0415 - an idle writer never needs any of these
-
-    if before is None:
-        return summary(revision.changes)
+def _words(revision: Revision, before: Before, contents: Callable[[bytes], bytes | None]) -> str:
     try:
+        # An idle writer never needs any of these.
         from confstream.profiles.profile import secrets_in  # noqa: PLC0415
         from confstream.words import revision_words  # noqa: PLC0415
 
         return revision_words(revision.changes, before.tree, contents, secrets_in)
     except Exception:  # noqa: BLE001 - P6: what is said about a file stops nothing; a module may be missing
-        return summary(revision.changes)
+        return _summary(revision)
+
+
+def _summary(revision: Revision) -> str:
+    from confstream.textdiff import summary  # noqa: PLC0415 - likewise
+
+    return summary(revision.changes)

@@ -10,6 +10,7 @@ from threading import Event
 
 from confstream.clock import Clock
 from confstream.errors import IntegrityError, NotFoundError
+from confstream.events import about
 from confstream.journal.draft import Draft, FencedBy
 from confstream.journal.ledger import Ledger
 from confstream.journal.phase import UplinkSettings
@@ -59,11 +60,13 @@ def complete(
     except (IntegrityError, NotFoundError) as error:
         # Nothing mends that: the log no longer has what the fork leaves.
         said = "the fork %s-%d cannot be completed, %d revision(s) stay in the journal: %s"
-        logger.error(said, fork.writer, fork.epoch, count, error)  # noqa: TRY400 - the message says it all.
+        extra = about("fork_failed", fork=fork.name, pending=count, error=error)
+        logger.error(said, fork.writer, fork.epoch, count, error, extra=extra)  # noqa: TRY400 - the message says it all.
         forget(ledger)
         return
     _publish(ledger, publisher, sources, fork, head)
-    logger.warning("%d revision(s) that were not published are kept as the fork %s-%d", count, fork.writer, fork.epoch)
+    said = "%d revision(s) that were not published are kept as the fork %s-%d"
+    logger.warning(said, count, fork.writer, fork.epoch, extra=about("forked", fork=fork.name, count=count))
 
 
 def forget(ledger: Ledger) -> None:

@@ -35,6 +35,9 @@ from confstream.tree import Tree, apply
 
 logger = logging.getLogger("confstream.uplink")
 
+_TOLD_MAX = 20
+"""How many revisions may wait while it is found out how files changed."""
+
 _PACK_PAUSE_SECONDS = 600.0
 """How long after a failure packing is not tried again."""
 
@@ -106,9 +109,9 @@ class Session:
                 on_published(published)
             if published.revision is not None:
                 seconds = max(0.0, (self._clock.now_ns() - draft.time_ns) / 1e9)
-                # What others published meanwhile is not what this writer changed.
-                known = None if published.adopted else before
-                announce(published.revision, known, self._sources.at_hand, seconds)
+                # What others published meanwhile did this writer not change; where many wait, they come first.
+                in_brief = bool(published.adopted) or len(pending) > _TOLD_MAX
+                announce(published.revision, before, self._sources.at_hand, seconds, in_brief=in_brief)
 
     def coalesce(self, keep_newest: int) -> int:
         """Merge old drafts in the ledger, but none that may be on its way; return how many fewer there are (P14)."""

@@ -15,7 +15,7 @@ from confstream import layout, plan
 from confstream.codec.notes import NOTE_OBJECT_SIZE_MAX, Descriptor, decode_descriptor, decode_heartbeat, decode_tag
 from confstream.codec.objects import Pack, RevisionObject, SnapshotObject
 from confstream.errors import IntegrityError, NoReplicaError, NotFoundError, ObjectMissingError
-from confstream.events import about
+from confstream.events import about, carrying
 from confstream.layout import Fork, Listing
 from confstream.log.checkout import Checkout, Step, assemble
 from confstream.log.objects import get_blob, get_pack, get_revision, get_snapshot
@@ -251,9 +251,9 @@ class LogReader:
         route = plan.route(self._sound(listing), number)
         if route is None:
             raise _GapError(f"no way to revision {number}")
-        with ThreadPoolExecutor(self._workers) as pool:
-            begin = pool.submit(self._begin, route.snapshot, index_only=index_only)
-            steps = list(pool.map(lambda unit: self._step(unit, number, index_only=index_only), route.units))
+        with ThreadPoolExecutor(1) as pool:
+            begin = pool.submit(carrying(self._begin), route.snapshot, index_only=index_only)
+            steps = list(self._parallel(lambda unit: self._step(unit, number, index_only=index_only), route.units))
             base = begin.result()
         self._check_beginning(base, steps)
         if index_only:
@@ -341,7 +341,7 @@ class LogReader:
         if len(todo) < 2:  # noqa: PLR2004 - a pool for one is only overhead
             return [work(one) for one in todo]
         with ThreadPoolExecutor(min(self._workers, len(todo))) as pool:
-            return list(pool.map(work, todo))
+            return list(pool.map(carrying(work), todo))
 
     def _span(self) -> str:
         head = self.listing.head

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlencode, urlsplit, url
 from confstream.clock import Clock
 from confstream.complaint import Complaint
 from confstream.errors import UsageError
-from confstream.events import about
+from confstream.events import about, carrying
 from confstream.journal.vitals import Vitals
 from confstream.meter import Meter
 from confstream.observe.health import Level, health_of, up_to_date
@@ -156,12 +156,12 @@ class Pinger:
         self._switch = Switch()
         self._complaint = Complaint(logger, clock)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="confstream-ping", daemon=True)
+        self._thread = threading.Thread(target=carrying(self._run), name="confstream-ping", daemon=True)
 
     @contextlib.contextmanager
     def running(self, *, once: bool = False) -> Iterator[None]:
         """Tell how it is while the block runs; with *once*, only how it was in the end."""
-        logger.info("%s is told how it is", self._url)
+        logger.info("%s is told how it is", self._url, extra=about("pinging"))
         if not once:
             self._thread.start()
             try:

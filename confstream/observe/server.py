@@ -97,7 +97,7 @@ def _exposition(streams: Callable[[], Sequence[Observed]], process: Meter) -> Ca
     except ImportError as error:
         # P6: who cannot be scraped can still protect files, and says on the other paths how that is going.
         why = f"the module {error.name} cannot be imported: pip install prometheus-client"
-        logger.error("/metrics answers 501: %s", why)  # noqa: TRY400 - nobody is helped by a trace
+        logger.error("/metrics answers 501: %s", why, extra=about("metrics_missing", error=why))  # noqa: TRY400 - nobody is helped by a trace
         return None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from confstream.journal.announcement import Before, announce
 from confstream.revision import OK, Revision, Status, Verdict
-from confstream.tree import diff
+from confstream.tree import EMPTY, diff
 from tests.journals import PATIENCE_SECONDS, Open, Replica
 from tests.logs import grow, tree_of
 
@@ -107,13 +107,11 @@ def test_p6_words_that_cannot_be_found_leave_the_names(replica: Replica, caplog:
     assert lines(caplog) == [("INFO", "revision 1: a.yml (api)")]
 
 
-def test_what_others_published_in_between_is_not_called_a_change_of_this_writer(
-    replica: Replica, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_in_brief_the_files_are_only_named(replica: Replica, caplog: pytest.LogCaptureFixture) -> None:
     revision = _made(replica)
     caplog.set_level(logging.INFO, "confstream")
 
-    announce(revision, None, lambda _: None, 0.0)
+    announce(revision, Before(EMPTY, OK), lambda _: None, 0.0, in_brief=True)
 
     assert lines(caplog) == [("INFO", "revision 1: file1.yml (api)")]
 
@@ -122,7 +120,7 @@ def test_of_many_reasons_a_few_are_told(replica: Replica, caplog: pytest.LogCapt
     verdict = Verdict(Status.SUSPICIOUS, tuple(f"{number}.yml became blank" for number in range(5)))
     revision = replace(_made(replica), verdict=verdict)
 
-    announce(revision, None, lambda _: None, 0.0)
+    announce(revision, Before(EMPTY, OK), lambda _: None, 0.0, in_brief=True)
 
     ((level, said),) = lines(caplog)
     assert level == "WARNING"

@@ -62,4 +62,5 @@ def _restore(stream: confstream.Stream, given: Given) -> None:
     tracked, storage = options.tracked(given, stream), options.storage_of(streams.address(stream), given.storage_option)
     report = restore.fill(stream, wanted, tracked, storage, report=logger.info)
     done = f"restored revision {report.revision}" if report.outcome == "restored" else report.outcome
-    logger.info("%s: %s", done, report.why)
+    told = confstream.about("restored", outcome=report.outcome, position=report.revision or None)
+    logger.info("%s: %s", done, report.why, extra=told)
