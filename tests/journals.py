@@ -20,6 +20,7 @@ from confstream.log.reader import LogReader
 from confstream.revision import Heartbeat, Revision
 from confstream.store import MeteredStore, Store
 from confstream.testing import Fault, FaultyStore, ManualClock, MemoryStore, fail_on
+from confstream.verifier import verify
 from tests.logs import Scribe, read_all
 from tests.servers import wait_until
 
@@ -34,6 +35,8 @@ class Replica:
 
     name: str = "replica"
     plan: list[Fault] = field(default_factory=list)
+    is_damaged: bool = False
+    """Set by a test that broke it on purpose."""
 
     def __post_init__(self) -> None:
         self.memory = MemoryStore(self.name)
@@ -74,6 +77,12 @@ class Replica:
         return [
             decode_heartbeat(body, key) for key, body in self.memory.objects.items() if key.startswith("heartbeat/")
         ]
+
+    def verify(self) -> None:
+        """Assert that everything there is can be restored."""
+        if not self.is_damaged and not LogReader(self.memory).listing.empty:
+            report = verify(self.memory)
+            assert report.ok, str(report)
 
     def history(self) -> History:
         return History(self.memory, ManualClock())

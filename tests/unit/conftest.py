@@ -20,9 +20,11 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def replica() -> Replica:
-    """Give an empty replica in memory."""
-    return Replica()
+def replica() -> Iterator[Replica]:
+    """Give an empty replica in memory; it is verified when the test is over, unless the test damaged it on purpose."""
+    made = Replica()
+    yield made
+    made.verify()
 
 
 @pytest.fixture

@@ -84,6 +84,7 @@ def test_p5_a_fork_that_cannot_be_completed_any_more_leaves_its_revisions_in_the
 ) -> None:
     _interrupt_a_fork(root, replica, start, kept=0)
     replica.memory.delete([log_key(1)])
+    replica.is_damaged = True
 
     journal = start(root)
     eventually(lambda: "cannot be completed" in caplog.text, "the line about it")
