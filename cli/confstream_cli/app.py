@@ -82,7 +82,7 @@ for _name, _function, _settings in (
     app.command(_name, epilog=f"Example: {EXAMPLES[_name]}", context_settings=_settings)(_function)
 
 
-@app.command("version")
+@app.command("version", epilog=f"Example: {EXAMPLES['version']}")
 def _version() -> None:
     """Print the version."""
     output.Page().line(f"confstream {shortcut.version()}")

@@ -18,5 +18,6 @@ EXAMPLES = {
     "config": "confstream config check --config confstream.yml",
     "profile": "confstream profile detect /config",
     "tag": "confstream tag s3://bucket/frigate before-upgrade",
+    "version": "confstream version",
 }
 """One that works for each command, shown at the end of its help."""
