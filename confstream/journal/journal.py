@@ -36,7 +36,7 @@ from confstream.revision import Authorship
 from confstream.scan import Selection
 from confstream.stamp import Stamp
 from confstream.store import Store
-from confstream.store.contact import Contact
+from confstream.store.contact import Answers, Contact
 from confstream.store.metered import MeteredStore
 from confstream.store.open import open_store
 from confstream.validate import Validators
@@ -299,6 +299,16 @@ class Journal:
             heartbeat_seconds=self._settings.heartbeat_seconds,
             validators={name: test.why for name, test in self._validators.tested.items()},
         )
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether the replica answered, and nothing is on its way to it."""
+        return self._uplink.state.connected and not self._ledger.pending
+
+    @property
+    def answers(self) -> Answers:
+        """Return how the replica answers."""
+        return self._contact.read()
 
     @property
     def held(self) -> str:

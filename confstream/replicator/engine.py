@@ -293,9 +293,7 @@ class Replicator:
         if timeout_seconds is not None:
             until.append(now + timeout_seconds)
         assert self._watcher is not None  # noqa: S101 - there is one while it runs
-        seconds = max(0.0, min(until) - now)
-        self.signs.turn(seconds)
-        return self._watcher.wait(seconds)
+        return self._watcher.wait(self.signs.turn(max(0.0, min(until) - now), self._journal))
 
     def _scan(self, journal: Journal, settler: Settler, now: float) -> None:
         """Compare the whole directory: what events did not tell, if anything."""
@@ -366,7 +364,7 @@ class Replicator:
             self._deadline = self._clock.elapsed_seconds() + options.shutdown_seconds
         if self._signal or self._child.started:
             self._quieten(journal, settler)
-        self.signs.turn(options.timeout_seconds + options.shutdown_seconds)
+        self.signs.turn(options.timeout_seconds + options.shutdown_seconds, None)
         self._last_look(journal, settler)
         left = max(0.0, self._deadline - self._clock.elapsed_seconds()) if not options.once else options.timeout_seconds
         status = journal.close(left)

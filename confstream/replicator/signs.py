@@ -1,14 +1,19 @@
 """The signs of life of a replicator: what its loop notes while it turns, and what is asked of it from other threads."""
 
+import logging
 import threading
 from dataclasses import replace
 
 from confstream.clock import Clock
+from confstream.events import about
 from confstream.journal.journal import Journal
 from confstream.journal.surroundings import version
 from confstream.journal.vitals import Loop, Pulse, Vitals
+from confstream.store.contact import PATIENCE_SECONDS
 from confstream.validate import Validators
 from confstream.watch import Watcher
+
+logger = logging.getLogger("confstream.replicate")
 
 START_SECONDS_MAX = 900.0
 """How long opening the journal and the first look may take: everything may have to be read."""
@@ -31,6 +36,7 @@ class Signs:
         self._thread: threading.Thread | None = None
         self._test_at: float | None = None
         self._unrecorded = ""
+        self._silent_ns = 0
         self._ended = ""
 
     def begin(self) -> None:
@@ -43,9 +49,17 @@ class Signs:
         self._validators = validators
         self._test()
 
-    def turn(self, seconds: float) -> None:
-        """Note that the loop begins a turn that will wait for *seconds* at most."""
+    def turn(self, seconds: float, journal: Journal | None) -> float:
+        """Note that the loop begins a turn that would wait for *seconds*; return for how long it shall.
+
+        While something is on its way to the replica, no longer than until a
+        request without an answer has to be told.
+        """
         self._pulse.turn(seconds + WORK_SECONDS_MAX)
+        if journal is None:
+            return seconds
+        self._tell_silence(journal)
+        return seconds if journal.is_settled else min(seconds, PATIENCE_SECONDS)
 
     def scanned(self) -> None:
         """Note that the whole directory has just been compared, and give broken validators their chance."""
@@ -88,6 +102,22 @@ class Signs:
             since=pulse.since,
             ended=self._ended,
         )
+
+    def _tell_silence(self, journal: Journal) -> None:
+        """Say once that a request waits for its answer too long, and once that it came; what failed is told elsewhere.
+
+        It is seconds from the edit then, whatever time the request has (P7).
+        """
+        answers = journal.answers
+        if answers.waiting_ns and not self._silent_ns:
+            self._silent_ns = answers.waiting_ns
+            error = f"a request has had no answer for {(self._clock.now_ns() - answers.waiting_ns) / 1e9:.0f} s"
+            logger.warning("the replica is slow: %s", error, extra=about("replica_unreachable", error=error))
+        elif self._silent_ns and not answers.waiting_ns:
+            self._silent_ns = 0
+            if not answers.failures:
+                said = about("recovered", what="replica")
+                logger.info("recovered: the replica answers again", extra=said)
 
     def _test(self) -> None:
         broken = [name for name, test in self._validators.self_test().items() if not test.ok]

@@ -24,6 +24,9 @@ PATIENCE_SECONDS = 5.0
 _BYTES_PER_SECOND_MIN = 100_000
 """A large object is given time to go over a slow line."""
 
+SIZE_UNKNOWN = 3_000_000
+"""What a large object has for that, where its size is not known before it is there."""
+
 _OUTCOMES: tuple[tuple[type[Exception], str], ...] = (
     (ObjectExistsError, "exists"),
     (ObjectMissingError, "missing"),

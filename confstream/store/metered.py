@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from confstream.clock import Clock, SystemClock
 from confstream.meter import Meter
 from confstream.store import Keys, Store
-from confstream.store.contact import Contact, outcome_of
+from confstream.store.contact import SIZE_UNKNOWN, Contact, outcome_of
+
+_LARGE = ("blob/", "fork/", "pack/", "snapshot/")
+"""Where objects may be large; all others are small, or few."""
 
 
 class MeteredStore:
@@ -64,7 +67,7 @@ class MeteredStore:
 
     def get(self, key: str, first: int = 0, size: int | None = None) -> bytes:
         """Count and read *key*."""
-        with self._call("get"):
+        with self._call("get", expected_bytes=SIZE_UNKNOWN if key.startswith(_LARGE) else 0):
             body = self.inner.get(key, first, size)
         with self._lock:
             self._bytes["get"] += len(body)
@@ -86,13 +89,13 @@ class MeteredStore:
         self.inner.close()
 
     @contextmanager
-    def _call(self, operation: str, size_bytes: int = 0) -> Iterator[None]:
+    def _call(self, operation: str, size_bytes: int = 0, *, expected_bytes: int = 0) -> Iterator[None]:
         with self._lock:
             self._calls[operation] += 1
             self._bytes[operation] += size_bytes
         if size_bytes:
             self._meter.count("storage_bytes_total", size_bytes, direction="sent")
-        call, began, failed = self._contact.begin(size_bytes), self._clock.elapsed_seconds(), None
+        call, began, failed = self._contact.begin(size_bytes or expected_bytes), self._clock.elapsed_seconds(), None
         try:
             yield
         except BaseException as error:

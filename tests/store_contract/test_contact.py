@@ -169,3 +169,19 @@ def test_a_wall_clock_that_jumps_makes_no_replica_silent() -> None:
     counted.clock.advance(3)
 
     assert counted.contact.read().silent_seconds == pytest.approx(3)
+
+
+@pytest.mark.parametrize(("key", "overdue"), [("log/1", True), ("snapshot/1", False)])
+def test_reading_what_may_be_large_is_given_more_time(key: str, overdue: bool) -> None:
+    counted = Counted()
+
+    def slow(_operation: str, _key: str) -> None:
+        counted.clock.advance(PATIENCE_SECONDS + 1)
+        seen.append(bool(counted.contact.read().waiting_ns))
+
+    seen: list[bool] = []
+    store = counted.connect(before=slow)
+    with pytest.raises(ObjectMissingError):
+        store.get(key)
+
+    assert seen == [overdue]
