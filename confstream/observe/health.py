@@ -144,8 +144,11 @@ def health_of(streams: Iterable[Vitals]) -> Health:
 
 
 def asleep(streams: Iterable[Vitals]) -> list[str]:
-    """Return why the process is to be started anew: loops that do not turn. Empty if it is alive."""
-    return [f"{vitals.name}: {reason.what}" for vitals in streams for reason in _loops(vitals)]
+    """Return why the process is to be started anew: loops that do not turn. Empty if it is alive.
+
+    A stream that ended and said why is none: a new start would disturb the others in vain.
+    """
+    return [f"{vitals.name}: {reason.what}" for vitals in streams if not vitals.ended for reason in _loops(vitals)]
 
 
 def unstarted(streams: Iterable[Vitals]) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.end_to_end.conftest import Replicas
 from tests.end_to_end.onlooker import Onlooker
+from tests.endpoints import LISTEN, Endpoints
 from tests.processes import Process, confstream, run_confstream
 
 _OPTIONS = ("--profile", "none", "--settle", "0.2s", "--heartbeat", "300s")
@@ -180,6 +181,26 @@ def test_p5_when_the_winner_stops_cleanly_the_waiting_loser_goes_on(replicas: Re
         assert pods.winner.stop().code == 0
 
         edit(pods.onlooker, again, pods.loser_tree, "origin: old pod, going on\n")
+        assert again.stop().code == 0
+
+
+def test_p7_a_writer_that_stands_by_is_red_and_ready_until_it_goes_on(replicas: Replicas, tmp_path: Path) -> None:
+    with (
+        fenced(replicas, tmp_path) as pods,
+        replicate(pods.loser_tree, pods.replica, "--heartbeat", "1s", *LISTEN) as again,
+    ):
+        seen = Endpoints(again)
+        reason = seen.wait_for_reason("standby")
+        assert (reason["level"], seen.health["code"], seen.metric("fenced")) == ("failing", 503, 1)
+        assert seen.metric("up_to_date") == 0
+        again.wait_until(lambda: seen.get("/readyz")[0] == 200, "readiness")
+
+        assert pods.winner.stop().code == 0
+
+        edit(pods.onlooker, again, pods.loser_tree, "origin: old pod, going on\n")
+        seen.wait_for_health()
+        assert (seen.metric("fenced"), seen.metric("up_to_date")) == (0, 1)
+        again.wait_for_line("taking over from writer")
         assert again.stop().code == 0
 
 

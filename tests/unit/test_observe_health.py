@@ -101,6 +101,7 @@ def test_a_loop_that_does_not_come_round_is_not_alive_but_one_that_finished_is()
 
     assert asleep([vitals(loops=(late, LOOPS[1]))]) == ["config: the capture loop does not come round"]
     assert asleep([vitals(loops=(LOOPS[0], finished))]) == []
+    assert asleep([vitals(), vitals(loops=(late,), ended="the backend is not fit")]) == []
 
 
 @pytest.mark.parametrize(
