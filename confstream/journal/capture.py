@@ -162,8 +162,7 @@ class Capture:
             **found.unreadable,
             **{path: why for path, why in self.unreadable.items() if _is_refused_still(path, found.found.get(path))},
         }
-        self.too_large &= found.found.keys()
-        self.excluded = found.excluded
+        self.too_large, self.excluded = self.too_large & found.found.keys(), found.excluded
         differing: dict[bytes, Stamp | None] = {
             path: stamp for path, stamp in found.found.items() if self._stamps.get(path) != stamp
         }
@@ -214,6 +213,11 @@ class Capture:
         if found is not None and entry is not None and _is_as_written(found, entry):
             self._stamps[change.path] = remembered(found, _CLOCK.now_ns())
         else:
+            self._stamps.pop(change.path, None)
+
+    def forget(self, finding: Finding) -> None:
+        """Let what *finding* found differ still: it could not be recorded."""
+        for change in finding.changes:
             self._stamps.pop(change.path, None)
 
     def untouched(self, path: bytes) -> bool:

@@ -53,9 +53,12 @@ class StateDirectory:
             self._descriptor = durable.open_root(path)
         except OSError as error:
             self._release()
+            remedy = f"it must be a directory that uid {os.geteuid()} may write to"
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                remedy = "free some space on that file system"
             raise ConfstreamError(
-                f"{path}: the journal's directory cannot be used: {error.strerror}; it must be a directory that uid "
-                f"{os.geteuid()} may write to, or choose another one with --state-dir"
+                f"{path}: the journal's directory cannot be used: {error.strerror}; {remedy}, or choose another one "
+                "with --state-dir"
             ) from error
 
     def replace(self, name: str, content: bytes) -> None:
@@ -117,7 +120,9 @@ class StateDirectory:
         if self.owner is not None:
             os.fchown(self._lock, *self.owner)
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        # Who holds it is for messages only: on a full disk the lock itself keeps others out all the same.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def _release(self) -> None:
         if self._lock >= 0:

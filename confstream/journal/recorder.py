@@ -17,6 +17,7 @@ from pathlib import Path
 
 from confstream import checkout
 from confstream.clock import Clock
+from confstream.complaint import Complaint
 from confstream.errors import ConfstreamError, UsageError
 from confstream.events import about
 from confstream.journal.capture import Capture, Finding
@@ -74,6 +75,7 @@ class Recorder:
         self._in_flight: Counter[bytes] = Counter()
         self._order = 0
         self._unprotected = Unprotected()
+        self._absence = Complaint(logger, clock)
         self.held = ""
         self.verdict = OK
         self.changed_ns = 0
@@ -176,6 +178,10 @@ class Recorder:
             )
             try:
                 write_id, verdict = self._record(finding, authorship, current)
+            except BaseException:
+                # It was seen and not recorded: the next look must find it again.
+                self._capture.forget(finding)
+                raise
             finally:
                 finding.contents.close()
             self._note_left_out(finding.unstable)
@@ -309,13 +315,14 @@ class Recorder:
             self._meter.count("changes_total", op="mode" if change.op is Op.META else change.op.value)
 
     def _hold(self, why: str) -> None:
-        """Say once that nothing is captured and why, and once that it goes on (P7, P10)."""
-        if why and why != self.held:
-            logger.error("nothing is captured: %s", why, extra=about("held", error=why))
-            self._meter.count("suspicious_changes_total", kind="root_missing")
-        if self.held and not why:
+        """Say that nothing is captured and why, and that it goes on (P7, P10)."""
+        if why:
+            self._absence.say(f"nothing is captured: {why}", extra=about("held", error=why))
+            if why != self.held:
+                self._meter.count("suspicious_changes_total", kind="root_missing")
+        else:
             said = about("recovered", what="directory")
-            logger.info("recovered: the directory is back, captures go on", extra=said)
+            self._absence.over("recovered: the directory is back, captures go on", extra=said)
         self.held = why
 
     def _restored_note(self) -> Authorship | None:

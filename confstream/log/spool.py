@@ -7,7 +7,7 @@ import tempfile
 import threading
 from typing import IO
 
-from confstream.errors import IntegrityError
+from confstream.errors import IntegrityError, UnavailableError
 
 MEMORY_SIZE_MAX = 1 << 25
 
@@ -51,12 +51,22 @@ class Spool:
                 self._memory[digest] = content
                 self._memory_size += len(content)
                 return
-            if self._file is None:
-                # Unlinked from the start: secrets leave nothing behind, whatever happens (P12).
-                self._file = tempfile.TemporaryFile(prefix="confstream-")  # noqa: SIM115 - closed by close()
-            offset = self._file.seek(0, 2)
-            self._file.write(content)
-            self._places[digest] = (offset, len(content))
+            try:
+                self._places[digest] = (self._append(content), len(content))
+            except OSError as error:
+                raise UnavailableError(
+                    f"contents of more than {self._memory_size_max >> 20} MiB need a temporary file, and that failed: "
+                    f"{error.strerror or error}; free some space there, or name another directory in TMPDIR"
+                ) from error
+
+    def _append(self, content: bytes) -> int:
+        if self._file is None:
+            # Unlinked from the start: secrets leave nothing behind, whatever happens (P12).
+            self._file = tempfile.TemporaryFile(prefix="confstream-")  # noqa: SIM115 - closed by close()
+        offset = self._file.seek(0, 2)
+        self._file.write(content)
+        self._file.flush()
+        return offset
 
     def close(self) -> None:
         """Let go of everything."""

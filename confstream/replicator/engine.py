@@ -20,9 +20,11 @@ from confstream.events import about, in_stream
 from confstream.journal.journal import Journal
 from confstream.journal.vitals import Vitals
 from confstream.meter import Meter
+from confstream.replicator.beginning import first_differing
 from confstream.replicator.child import Child
 from confstream.replicator.coverage import Coverage
 from confstream.replicator.options import ReplicateOptions, ReplicateReport
+from confstream.replicator.recording import Recording
 from confstream.replicator.signs import Signs
 from confstream.scan import RootGoneError, Selection, identity
 from confstream.settle import Mark, Settler
@@ -33,7 +35,9 @@ from confstream.watch import Events, Watcher, open_watcher
 
 logger = logging.getLogger("confstream.replicate")
 
-_FIRST_SETTLES_MAX = 3
+_AGAIN_SECONDS = 1.0
+"""How soon a first capture that the journal's disk did not take is tried again."""
+
 _LOST_SECONDS = 1.0
 """How often to look whether a directory that went away is back."""
 
@@ -84,7 +88,7 @@ class Replicator:
         self._deadline: float | None = None
         self._seen: dict[bytes, Stamp | None] = {}
         self._scan_at = 0.0
-        self._unrecorded = ""
+        self._recording = Recording(self._clock)
         self._rooted = True
         self._watched: tuple[int, int] | None = None
 
@@ -205,40 +209,32 @@ class Replicator:
 
     def _start(self, journal: Journal, settler: Settler) -> None:
         """Capture what is there, then publish: how a tree stands to the log is only known of a whole one."""
-        differing, young = self._whole(journal)
-        now = self._clock.elapsed_seconds()
-        fresh = not journal.status().files
-        first = differing if fresh else {path: differing[path] for path in differing.keys() - young}
-        if first:
-            journal.capture(first, unsettled=sorted(young & first.keys()))
+        while True:
+            differing, young = first_differing(journal, self._options.settle_seconds, self._clock, self._stop)
+            now = self._clock.elapsed_seconds()
+            fresh = not journal.status().files
+            first = differing if fresh else {path: differing[path] for path in differing.keys() - young}
+            try:
+                if first:
+                    journal.capture(first, unsettled=sorted(young & first.keys()))
+                break
+            except UnavailableError as error:
+                self._recording.failed(error)
+                self.signs.note(journal, self._watcher, self._recording.trouble)
+                if self._options.once or self._clock.wait(self._stop, _AGAIN_SECONDS):
+                    raise
+        self._recording.works()
         for path in differing.keys() - first.keys():
             settler.note(path, Mark.SEEN, now)
         # What happened in the meantime was told before anybody listened.
         self._scan_at = now
-        self.signs.note(journal, self._watcher, self._unrecorded)
+        self.signs.note(journal, self._watcher, self._recording.trouble)
         self.signs.scanned()
         journal.publish()
         how = "inotify" if self._watcher is not None and self._watcher.close_events else "polling"
         files = journal.status().files
         said = about("watching", root=str(self._root), how=how, files=files)
         logger.info("watching %s (%s), %d files", self._root, how, files, extra=said)
-
-    def _whole(self, journal: Journal) -> tuple[dict[bytes, Stamp | None], set[bytes]]:
-        """Return what differs, and which of it was changed so lately that it may not be finished.
-
-        A journal that knows nothing yet waits for those a while: part of a
-        tree must never look like all of it.
-        """
-        settle_seconds = self._options.settle_seconds
-        deadline = self._clock.elapsed_seconds() + _FIRST_SETTLES_MAX * settle_seconds
-        while True:
-            differing, now_ns = journal.differing(), self._clock.now_ns()
-            ages = {path: (now_ns - stamp.ctime_ns) / 1e9 for path, stamp in differing.items() if stamp is not None}
-            young = {path for path, age in ages.items() if age < settle_seconds}
-            waited = self._clock.elapsed_seconds() >= deadline or self._stop.is_set()
-            if not young or waited or journal.status().files:
-                return differing, young
-            self._clock.wait(self._stop, max(settle_seconds - min(ages[path] for path in young), 0.01))
 
     def _replicate(self, journal: Journal, settler: Settler) -> None:
         while not self._stop.is_set():
@@ -270,7 +266,7 @@ class Replicator:
         if events.overflow or events.rescan or not self._rooted or now >= self._scan_at:
             self._scan(journal, settler, now)
         self._settle(journal, settler, now)
-        self.signs.note(journal, self._watcher, self._unrecorded)
+        self.signs.note(journal, self._watcher, self._recording.trouble)
         return events
 
     def _of_interest(self, events: Events, journal: Journal, settler: Settler) -> Events:
@@ -340,22 +336,16 @@ class Replicator:
             captured = journal.capture(stamps, unsettled=[one.path for one in ready if not one.settled])
         except UnavailableError as error:
             # A full disk, most likely: what is on it is tried again until it can be recorded.
-            self._cannot_record(str(error))
+            self._recording.failed(error)
             again: Iterable[bytes] = stamps
         else:
-            self._cannot_record("")
             # Somebody wrote between the last look and the capture.
             again = captured.unstable
+            # That nothing had to be recorded proves nothing while something else waits for it.
+            if captured.write_id is not None or not (len(settler) or again):
+                self._recording.works()
         for path in again:
             settler.note(path, Mark.SEEN, now)
-
-    def _cannot_record(self, why: str) -> None:
-        """Say once that changes cannot be recorded and why, and once that they can again (P7)."""
-        if why and not self._unrecorded:
-            logger.error("changes cannot be recorded, trying again: %s", why, extra=about("unrecorded", error=why))
-        if self._unrecorded and not why:
-            logger.info("recovered: changes are recorded again", extra=about("recovered", what="recording"))
-        self._unrecorded = why
 
     def _end(self, journal: Journal, settler: Settler) -> ReplicateReport:
         """Take a last look once the tree is quiet, publish, and close; everything within the time for it."""

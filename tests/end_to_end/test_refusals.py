@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.disks import fill
 from tests.end_to_end.conftest import Replicas
 from tests.endpoints import LISTEN, Endpoints
 from tests.processes import confstream, run_confstream
@@ -245,7 +246,7 @@ def test_p7_a_full_disk_under_a_local_replica_is_told_and_outlived(
     with confstream("replicate", tree, replica, *_OPTIONS, *LISTEN) as writer:
         seen = Endpoints(writer)
         onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
-        _fill(filler)
+        fill(filler)
         large = os.urandom(40_000).hex().encode()
         (tree / "config.yml").write_bytes(large)
         writer.wait_for_line("the disk is full: free some space")
@@ -347,12 +348,3 @@ def test_credentials_that_are_rotated_while_it_runs_are_read_again(
 
 def _write_credentials(path: Path, key: str, secret: str) -> None:
     path.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
-
-
-def _fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return
