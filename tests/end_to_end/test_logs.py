@@ -148,3 +148,20 @@ def test_a_command_that_fails_says_so_as_json_too(tmp_path: Path) -> None:
     assert ended.code == 2
     assert (last["event"], last["level"], last["exit_code"]) == ("failed", "error", 2)
     assert "is not a directory" in last["error"]
+
+
+def test_lines_of_text_name_the_stream_where_a_file_has_several(tmp_path: Path, replicas: Replicas) -> None:
+    names = ("frigate", "zigbee")
+    lines = ["streams:"]
+    for name in names:
+        _write(tmp_path / name, {"config.yml": "cameras: {}\n"})
+        lines += [f"  {name}: {{tree: {tmp_path / name}, replica: {replicas.make()}, settle: 200ms}}"]
+    _write(tmp_path, {"confstream.yml": "\n".join(lines)})
+
+    with confstream("replicate", "--config", tmp_path / "confstream.yml") as writer:
+        for name in names:
+            writer.wait_for_line(f"[{name}] revision 1: + config.yml (12 B)")
+        ended = writer.stop()
+
+    own = [line for line in ended.stderr.splitlines() if " INFO " in line or " WARNING " in line]
+    assert [line for line in own if not any(f" [{name}] " in line for name in names)] == []

@@ -123,7 +123,7 @@ def replicate(arguments: list[str], given: Given) -> int:
 
 def protect(found: list[confstream.Stream], given: Given, settings: confstream.Settings | None = None) -> int:
     """Replicate the streams *found* as *given* says, until a signal or the command's end; return the exit code."""
-    begin_log(given, settings)
+    begin_log(given, settings, several=len(found) > 1)
     listen, ping_url = (_of_process(name, given, settings) for name in ("listen", "ping_url"))
     service, waiting = systemd.Service(os.environ), {stream.name for stream in found}
 
@@ -159,9 +159,9 @@ def protect(found: list[confstream.Stream], given: Given, settings: confstream.S
     return _ended_all(endings, supervisor.first_signal)
 
 
-def begin_log(given: Given, settings: confstream.Settings | None) -> None:
-    """Log as *given* says, else as the file's *settings* do."""
-    logs.configure(logging.INFO, logs.check_form(_of_process("log_format", given, settings)))
+def begin_log(given: Given, settings: confstream.Settings | None, *, several: bool = False) -> None:
+    """Log as *given* says, else as the file's *settings* do; with *several* streams each line names its own."""
+    logs.configure(logging.INFO, logs.check_form(_of_process("log_format", given, settings)), streams=several)
 
 
 def _of_process(name: str, given: Given, settings: confstream.Settings | None) -> str:
