@@ -167,6 +167,7 @@ def _of_tree(subject: Subject, tree: Path) -> Iterator[Check]:
         if check.level is Level.FAIL:
             return
     yield from look("files", here.files)
+    yield from look("places", lambda: here.places(subject.replica)) if subject.replica else ()
     yield from look("configuration", here.configuration)
     yield from look("writing", here.restoring)
     yield from look("watching", here.watching)

@@ -126,20 +126,20 @@ class Distance:
         if not listing.head:
             return [doubtful("newest revision", "there is none", "the first replicate publishes it")]
         made = self._reader.revision(listing.head).revision
+        unpacked = listing.head - max((last for _, last in listing.packs), default=0)
         age = (self._clock.now_ns() - made.time_ns) / 1e9
         shown = f"revision {made.number} of {format_utc(made.time_ns)[:19]}Z"
         if age < -_AHEAD_SECONDS:
             advice = "set the clock here, or that of its writer: times in the history never go back"
             found = [doubtful("newest revision", f"{shown}, {length(-age)} in the future", advice)]
         else:
-            found = [fine("newest revision", f"{shown}, {length(max(0.0, age))} old")]
+            found = [fine("newest revision", f"{shown}, {length(max(0.0, age))} old; {unpacked} not packed yet")]
         if made.verdict.status is not Status.OK:
             reasons = "; ".join(made.verdict.reasons[:2])
             advice = "restore takes the newest that nothing speaks against; log shows which"
             found.append(doubtful("verdict", f"the newest revision is {made.verdict.status.value}: {reasons}", advice))
-        packed = max((last for _, last in listing.packs), default=0)
-        if listing.head - packed > _UNPACKED_MAX:
-            left = f"{listing.head - packed} revisions are not packed"
+        if unpacked > _UNPACKED_MAX:
+            left = f"{unpacked} revisions are not packed"
             found.append(doubtful("packing", left, "confstream compact packs them; replicate should by itself"))
         return found
 

@@ -11,6 +11,7 @@ from confstream import durable
 from confstream.check import Check
 from confstream.doctor.looking import doubtful, fine, plural, size, wrong
 from confstream.errors import PartialError, UsageError
+from confstream.journal.surroundings import check_places
 from confstream.presence import is_missing
 from confstream.profiles import signs
 from confstream.scan import RootGoneError, Survey, survey
@@ -19,7 +20,7 @@ from confstream.textdiff import quote_path
 from confstream.tracking import Tracking, TrackOptions, track
 from confstream.tree import Kind
 from confstream.validate import Validators
-from confstream.watch.filesystem import polling_reason
+from confstream.watch.filesystem import filesystem_type, polling_reason
 
 _NAMED_MAX = 5
 _INOTIFY = Path("/proc/sys/fs/inotify")
@@ -109,6 +110,11 @@ class Ground:
         advice = "restore --if-missing would fill it in; an empty directory is never published over a history"
         return doubtful("configuration", f"missing: {presence.why}", advice)
 
+    def places(self, replica: str) -> list[Check]:
+        """Return whether the *replica* lies in the tree, where it would be replicated itself."""
+        check_places(self.root, replica)
+        return []
+
     def restoring(self) -> Check:
         """Return whether a restore could write here as this user."""
         if may_write(self.root):
@@ -126,6 +132,8 @@ class Ground:
         directories = 1 + sum(stamp.kind is Kind.DIRECTORY for stamp in self._looked().found.values())
         limits = {name: _limit(name) for name in ("max_user_watches", "max_user_instances", "max_queued_events")}
         shown = ", ".join(f"{name} {value}" for name, value in limits.items() if value is not None)
+        kind = filesystem_type(self.root)
+        on = f", on {kind}" if kind else ""
         found = []
         watches, queue = limits["max_user_watches"], limits["max_queued_events"]
         if watches is not None and directories > watches * 0.8:
@@ -152,7 +160,7 @@ class Ground:
                     f"sysctl fs.inotify.max_queued_events={_QUEUE_MIN * 16}",
                 )
             )
-        return found or [fine("watching", f"by events: {plural(directories, 'directory')} to watch; {shown}")]
+        return found or [fine("watching", f"by events{on}: {plural(directories, 'directory')} to watch; {shown}")]
 
     def _looked(self) -> Survey:
         if self._survey is None:

@@ -48,6 +48,11 @@ def open_store(
     """
     if not url.strip() or "\0" in url:
         raise UsageError(f"not a replica: {url!r}; expected a directory or a URL such as s3://bucket/prefix")
+    if url != url.strip() or any(sign in url for sign in "\r\n"):
+        # Another place than the one that is meant, and one that nobody would find again.
+        raise UsageError(
+            f"the replica {mask_url(url.strip())!r} begins or ends with a blank or a line break: leave that out"
+        )
     options = dict(storage_options or {})
     match = _PROTOCOL.match(url)
     protocol = match.group(1).lower() if match else "file"

@@ -30,17 +30,28 @@ def polling_reason(root: Path, mounts: bytes | None = None) -> str | None:
         except OSError:
             return None
     where = os.path.realpath(os.fsencode(root))
-    around, below = (b"", ""), ""
+    around, below = filesystem_type(root, mounts), ""
     for point, kind in _parsed(mounts):
-        if where == point or where.startswith(point.rstrip(b"/") + b"/"):
-            # The longest one counts, and of equal ones the last, which covers the others.
-            if len(point) >= len(around[0]):
-                around = (point, kind)
-        elif point.startswith(where.rstrip(b"/") + b"/") and _is_network(kind):
+        if point.startswith(where.rstrip(b"/") + b"/") and _is_network(kind):
             below = f"network file system {kind} at {os.fsdecode(point[len(where.rstrip(b'/')) + 1 :])}"
-    if _is_network(around[1]):
-        return f"network file system {around[1]}"
+    if _is_network(around):
+        return f"network file system {around}"
     return below or None
+
+
+def filesystem_type(root: Path, mounts: bytes | None = None) -> str:
+    """Return what the kernel calls the file system that *root* is on; empty if that is not known."""
+    try:
+        mounts = _MOUNTS.read_bytes() if mounts is None else mounts
+    except OSError:
+        return ""
+    where = os.path.realpath(os.fsencode(root))
+    around = b"", ""
+    for point, kind in _parsed(mounts):
+        # The longest one counts, and of equal ones the last, which covers the others.
+        if (where == point or where.startswith(point.rstrip(b"/") + b"/")) and len(point) >= len(around[0]):
+            around = point, kind
+    return around[1]
 
 
 def _parsed(mounts: bytes) -> list[tuple[bytes, str]]:

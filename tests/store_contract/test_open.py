@@ -265,3 +265,11 @@ def test_a_backend_that_hangs_is_given_up_at_the_deadline() -> None:
 def test_a_file_system_that_cannot_connect_as_it_is_made_is_out_of_reach_and_no_mistake() -> None:
     with pytest.raises(UnavailableError, match=r"ftp://127.0.0.1:\d+/x: cannot be reached: Connection refused"):
         open_store(f"ftp://127.0.0.1:{free_port()}/x")
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://bucket/x\n", " s3://bucket/x", "/backup\n", "s3://bucket/x\ny", "memory://x\r\n"]
+)
+def test_a_url_with_a_line_break_is_another_place_and_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="a blank or a line break"):
+        open_store(url)
