@@ -13,10 +13,11 @@ from confstream import guards, scan
 from confstream.clock import SystemClock
 from confstream.codec.fields import PATH_SIZE_MAX
 from confstream.journal.databases import Databases
+from confstream.journal.look import Look
 from confstream.journal.untracked import untracked
 from confstream.log.spool import Spool
 from confstream.selection import database_of
-from confstream.stamp import Stamp, remembered
+from confstream.stamp import Stamp, is_as_remembered, remembered
 from confstream.tree import Change, Entry, Kind, diff
 
 FILE_SIZE_MAX = 1 << 26
@@ -119,7 +120,7 @@ class Capture:
         *unsettled* is taken as it is, because it never came to rest.
         """
         expected = paths if isinstance(paths, Mapping) else {}
-        finding, look = Finding(held=self.check_device()), _Look(dict(current), {})
+        finding, look = Finding(held=self.check_device()), Look(dict(current), {})
         if finding.held:
             return finding
         try:
@@ -135,6 +136,7 @@ class Capture:
                     finding.unstable += () if path in finding.unreadable else (path,)
                     continue
                 self._look(path, found, look, finding)
+            self._drop_gone_below(paths, look)
         except scan.RootGoneError as error:
             return Finding(held=_no_root(error))
         before = {path: current[path] for path in look.touched if path in current}
@@ -227,6 +229,11 @@ class Capture:
         except (OSError, scan.RootGoneError):
             return False
 
+    def is_as_captured(self, path: bytes, *, known: bool) -> bool:
+        """Return whether what was captured or written last, if it is *known*, is at *path*, as far as a stamp tells."""
+        found, stamp = self._seen(path), self._stamps.get(path)
+        return is_as_remembered(found, stamp) if known and stamp is not None else found is None and not known
+
     def tracks(self, path: bytes) -> bool:
         """Return whether *path* belongs to the tree."""
         if path.split(b"/")[0] == scan.STATE_NAME:
@@ -262,7 +269,7 @@ class Capture:
             finding.unreadable[path] = self.unreadable[path] = error.strerror or str(error)
             return None
 
-    def _look(self, path: bytes, found: Stamp | None, look: "_Look", finding: Finding) -> None:
+    def _look(self, path: bytes, found: Stamp | None, look: Look, finding: Finding) -> None:
         if found is None:
             look.drop_below(path)
             look.drop(path)
@@ -272,13 +279,13 @@ class Capture:
                 stamp = scan.stamp(self._root, parent)
                 if stamp is None or stamp.kind is not Kind.DIRECTORY:
                     return
-                look.put(_directory(parent, stamp), stamp)
+                look.put(Entry.directory(parent, stamp.mode, uid=stamp.uid, gid=stamp.gid), stamp)
         if self._databases.is_companion(path):
             self._skip(path, scan.COMPANION, look)
         else:
             self._read(path, found, look, finding)
 
-    def _read(self, path: bytes, stamp: Stamp, look: "_Look", finding: Finding) -> None:
+    def _read(self, path: bytes, stamp: Stamp, look: Look, finding: Finding) -> None:
         if self._stamps.get(path) == stamp and path in look.entries:
             return
         now_ns = _CLOCK.now_ns()
@@ -309,7 +316,16 @@ class Capture:
             if self._on_content is not None:
                 self._on_content(entry.hash, content)
 
-    def _skip(self, path: bytes, why: str, look: "_Look") -> None:
+    def _drop_gone_below(self, paths: Iterable[bytes], look: Look) -> None:
+        """Drop what directories among *paths* held and do not hold any more: another one may have taken their place."""
+        there = {path for path in paths if path in look.entries and look.entries[path].kind is Kind.DIRECTORY}
+        if there:
+            for path in [path for path in look.entries if any(parent in there for parent in _parents(path))]:
+                with contextlib.suppress(OSError):
+                    if scan.stamp(self._root, path) is None:
+                        look.drop(path)
+
+    def _skip(self, path: bytes, why: str, look: Look) -> None:
         look.drop_below(path)
         look.drop(path)
         self.skipped[path] = why
@@ -328,28 +344,6 @@ class Capture:
         if self._device == root.dev or self._believe_all:
             return ""
         return "another volume is mounted where the directory was; it is left alone until a restart"
-
-
-@dataclass
-class _Look:
-    """The captured state with what a look at some paths changed in it."""
-
-    entries: dict[bytes, Entry]
-    stamps: dict[bytes, Stamp]
-    touched: set[bytes] = field(default_factory=set)
-
-    def put(self, entry: Entry, stamp: Stamp) -> None:
-        self.entries[entry.path] = entry
-        self.stamps[entry.path] = stamp
-        self.touched.add(entry.path)
-
-    def drop(self, path: bytes) -> None:
-        if self.entries.pop(path, None) is not None:
-            self.touched.add(path)
-
-    def drop_below(self, path: bytes) -> None:
-        for below in [one for one in self.entries if one.startswith(path + b"/")]:
-            self.drop(below)
 
 
 class _Nothing:
@@ -394,7 +388,3 @@ def _is_as_written(found: Stamp, entry: Entry) -> bool:
 def _parents(path: bytes) -> Iterable[bytes]:
     parts = path.split(b"/")
     return (b"/".join(parts[:count]) for count in range(1, len(parts)))
-
-
-def _directory(path: bytes, stamp: Stamp) -> Entry:
-    return Entry.directory(path, stamp.mode, uid=stamp.uid, gid=stamp.gid)

@@ -80,6 +80,26 @@ def test_a_directory_that_went_away_takes_what_was_in_it_along(root: Path, start
         assert [change.path for change in captured.changes] == [b"dir", b"dir/sub", b"dir/sub/a"]
 
 
+def test_a_directory_that_takes_the_place_of_another_takes_nothing_of_it_over(root: Path, start: Open) -> None:
+    fill(root)
+    (root / "dir/sub").mkdir(parents=True)
+    (root / "dir/sub/a").write_text("a")
+    (root / "dir/b").write_text("b")
+    with start(root) as journal:
+        (root / "dir").rename(root.parent / "away")
+        (root / "dir").mkdir()
+        (root / "dir/c").write_text("c")
+
+        captured = journal.capture([b"dir", b"dir/c"])
+
+        assert [(change.op, change.path) for change in captured.changes] == [
+            (Op.DELETE, b"dir/b"),
+            (Op.PUT, b"dir/c"),
+            (Op.DELETE, b"dir/sub"),
+            (Op.DELETE, b"dir/sub/a"),
+        ]
+
+
 def test_a_renamed_directory_keeps_every_content_without_storing_it_again(
     root: Path, replica: Replica, start: Open
 ) -> None:
