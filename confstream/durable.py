@@ -17,6 +17,7 @@ _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
 _UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY}
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _TEMP_PREFIX = b".confstream-"
 _TEMP_SUFFIX = b".tmp"
 
@@ -138,6 +139,35 @@ def replace(
             os.unlink(temporary, dir_fd=directory)
         raise
     sync_directory(directory)
+
+
+def exchange(directory: int, one: bytes, other: bytes) -> bool:
+    """Let *one* and *other* take each other's name at the same instant; return False if that cannot be done here."""
+    return _rename_with(_RENAME_EXCHANGE, directory, one, other)
+
+
+def rename_new(directory: int, source: bytes, target: bytes) -> bool:
+    """Rename *source* to *target*, and return True; ``FileExistsError`` if anything has that name."""
+    if not _rename_with(_RENAME_NOREPLACE, directory, source, target):
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(target, dir_fd=directory, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(target))
+        os.rename(source, target, src_dir_fd=directory, dst_dir_fd=directory)
+    return True
+
+
+def _rename_with(flag: int, directory: int, source: bytes, target: bytes) -> bool:
+    import ctypes  # noqa: PLC0415 - only for who writes.
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return False
+    if call(directory, source, directory, target, flag) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}:
+        return False
+    raise OSError(number, os.strerror(number), os.fsdecode(target))
 
 
 def temporary_name() -> bytes:

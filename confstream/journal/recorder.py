@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from confstream import checkout
@@ -40,6 +41,7 @@ from confstream.validate import Validators
 
 logger = logging.getLogger("confstream.journal")
 
+_ATTEMPTS = 5
 RESTORED = Path(".confstream") / "restored"
 """Where a restore leaves a note for the next writer, below the tree."""
 
@@ -196,14 +198,14 @@ class Recorder:
                 raise UsageError(f"{os.fsdecode(path)!r} is left out by the selection, so it cannot be recorded")
             if path in batch.puts and self._capture.refuses(batch.puts[path][0]):
                 raise UsageError(f"{os.fsdecode(path)!r} is a SQLite database, which the selection leaves out")
-        # Each attempt that is in vain is one in which another thread's write succeeded.
-        while True:
+        # In vain is an attempt in which another thread's write succeeded, or, for the first few, another program's.
+        for attempt in count():
             self._capture_touched(paths)
             changes = self._plan(batch)
             if not changes:
                 return None
             try:
-                draft = self._write(batch, changes, contents, authorship)
+                draft = self._write(batch, changes, contents, authorship, patient=attempt < _ATTEMPTS)
             except _NotPlacedError as error:
                 # What is on the disk counts: it is the next revision.
                 with contextlib.suppress(ConfstreamError):
@@ -213,27 +215,44 @@ class Recorder:
                 continue
             for digest, content in contents.items():
                 self._cache.put(digest, content)
+            if edited := self._edited(paths):
+                # It came right after, so it is the next revision; the write itself has succeeded.
+                with contextlib.suppress(ConfstreamError):
+                    self.capture(edited, (), None)
             return draft.write_id
+        raise AssertionError
 
     def _write(
-        self, batch: Batch, changes: Sequence[Change], contents: Mapping[bytes, bytes], authorship: Authorship
+        self,
+        batch: Batch,
+        changes: Sequence[Change],
+        contents: Mapping[bytes, bytes],
+        authorship: Authorship,
+        *,
+        patient: bool,
     ) -> Draft | None:
-        """Write ahead, then place; None if the tree is not what *changes* were planned for any more."""
+        """Write ahead, then place; None if the tree is not what *changes* were planned for any more.
+
+        If *patient*, so it is after an edit that was not recorded: what is
+        replaced has to be in the history (P1).
+        """
         # Outside of the lock: a validator may take its time, and other threads write other files.
         verdict = self._judge.verdict(self._ledger.current, changes, lambda entry: self._content(entry, contents))
         with self._placer.prepared(changes, contents) as temporary, self._placer.placing():
             with self._lock:
+                # Before the check: what somebody writes after this is noticed when the files are placed.
+                before = {change.path: stamp_numbers(self._root, change.path) for change in changes}
                 # Another thread may have changed what this one builds on while it wrote its files.
-                if not _same_files(changes, self._plan(batch)):
+                if not _same_files(changes, self._plan(batch)) or (patient and self._edited(_files(changes))):
                     return None
-                draft, order = self._intent(changes, authorship, verdict), self._order
+                draft, order = self._intent(changes, authorship, verdict, before), self._order
                 self._order += 1
                 token = self._ledger.record(draft, contents.items())
                 self._in_flight.update(change.path for change in changes)
             try:
                 self._ledger.commit(token)
                 self._count(draft)
-                self._placer.place(changes, temporary, order)
+                self._placer.place(changes, temporary, order, draft.before)
             except ConfstreamError as error:
                 if draft.write_id not in {one.write_id for one in self._ledger.intents}:
                     raise
@@ -248,8 +267,13 @@ class Recorder:
         with self._lock:
             return plan_changes(batch, self._ledger.current, self._clock.now_ns())
 
-    def _intent(self, changes: Sequence[Change], authorship: Authorship, verdict: Verdict) -> Draft:
-        before = {change.path: stamp_numbers(self._root, change.path) for change in changes}
+    def _intent(
+        self,
+        changes: Sequence[Change],
+        authorship: Authorship,
+        verdict: Verdict,
+        before: Mapping[bytes, tuple[int, ...] | None],
+    ) -> Draft:
         write_id, now_ns = secrets.token_bytes(WRITE_ID_SIZE), self._clock.now_ns()
         made = self.labelled(authorship)
         return Draft(write_id, now_ns, made, tuple(changes), verdict, intent=True, before=before)
@@ -274,6 +298,16 @@ class Recorder:
             dirty = [path for path in paths if not self._in_flight[path] and not self._capture.untouched(path)]
         if dirty:
             self.capture(dirty, (), None)
+
+    def _edited(self, paths: Sequence[bytes]) -> list[bytes]:
+        """Return which of *paths* another program changed since they were captured or written."""
+        with self._lock:
+            current = self._ledger.current
+            return [
+                path
+                for path in paths
+                if not self._in_flight[path] and not self._capture.is_as_captured(path, known=path in current)
+            ]
 
     def _record(
         self, finding: Finding, authorship: Authorship | None, current: Mapping[bytes, Entry]
@@ -348,6 +382,10 @@ class _NotPlacedError(Exception):
     def __init__(self, reason: ConfstreamError) -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+def _files(changes: Sequence[Change]) -> list[bytes]:
+    return [change.path for change in changes if change.entry is None or change.entry.kind is not Kind.DIRECTORY]
 
 
 def _same_files(planned: Sequence[Change], again: Sequence[Change]) -> bool:

@@ -18,6 +18,7 @@ from confstream.errors import AccessDeniedError, RefusedError, UnavailableError,
 from confstream.journal.capture import FILE_SIZE_MAX
 from confstream.journal.draft import Draft
 from confstream.journal.ledger import Ledger
+from confstream.journal.swap import Numbers, numbers_at, put, take_away
 from confstream.revision import Authorship
 from confstream.tree import Change, Entry, Kind, Op, check_path, content_hash
 
@@ -147,6 +148,7 @@ class Placer:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._placed: dict[bytes, int] = {}
+        self._left: dict[bytes, Numbers | None] = {}
         self._busy = 0
         self._idle = threading.Condition()
         self._locks = [threading.Lock() for _ in range(64)]
@@ -196,11 +198,19 @@ class Placer:
         finally:
             self._sweep(temporary)
 
-    def place(self, changes: Sequence[Change], temporary: dict[bytes, bytes], order: int) -> None:
+    def place(
+        self,
+        changes: Sequence[Change],
+        temporary: dict[bytes, bytes],
+        order: int,
+        before: Mapping[bytes, tuple[int, ...] | None],
+    ) -> None:
         """Rename the prepared files into place and delete what is to go, durably.
 
         *order* is the draft's place in the ledger: what a later draft put
-        there already stays. An error leaves some of it undone.
+        there already stays. So does what somebody wrote since *before* was
+        seen there, as if it had been written right after (P1). An error leaves
+        some of it undone.
         """
         with self._translated(_RECORDED), durable.opened_root(self._root) as root:
             for change in changes:
@@ -211,14 +221,28 @@ class Placer:
                     if self._placed.get(change.path, -1) > order:
                         continue
                     with durable.opened_parent(root, change.path, listable=True) as (parent, name):
-                        if entry is None:
-                            with contextlib.suppress(FileNotFoundError):
-                                os.unlink(name, dir_fd=parent)
-                        else:
-                            os.rename(temporary[change.path], name, src_dir_fd=parent, dst_dir_fd=parent)
-                            del temporary[change.path]
+                        if self._place_one(parent, name, change.path, temporary, before.get(change.path)):
+                            self._left[change.path] = numbers_at(parent, name)
                         durable.sync_directory(parent)
                     self._placed[change.path] = order
+
+    def _place_one(
+        self,
+        parent: int,
+        name: bytes,
+        path: bytes,
+        temporary: dict[bytes, bytes],
+        before: tuple[int, ...] | None,
+    ) -> bool:
+        # What another draft of this process left there since is no news either.
+        known = (before and before[:3], self._left.get(path))
+        expected = [numbers for numbers in known if numbers is not None]
+        if path not in temporary:
+            return take_away(parent, name, expected)
+        done = put(parent, name, temporary[path], expected)
+        if done:
+            del temporary[path]
+        return done
 
     def _sweep(self, temporary: Mapping[bytes, bytes]) -> None:
         if not temporary:

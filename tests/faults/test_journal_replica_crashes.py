@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from confstream import durable
 from confstream.errors import ConfstreamError, UnavailableError
 from confstream.history import History
 from confstream.journal.journal import Journal
@@ -24,7 +25,10 @@ from tests.journals import PATIENCE_SECONDS, ROOT, files_of
 
 OLD = {"a": b"old a", "b": b"old b", "conf/c": b"old c"}
 NEW = {"a": b"new a", "conf/c": b"new c", "new/dir/d": b"new d"}
-_CALLS = ("fsync", "rename", "unlink", "mkdir", "utime", "write", "ftruncate", "fchmod")
+_CALLS = {
+    os: ("fsync", "rename", "unlink", "mkdir", "utime", "write", "ftruncate", "fchmod"),
+    durable: ("exchange", "rename_new"),
+}
 
 
 def _open(directory: Path, **options: Any) -> Journal:
@@ -52,8 +56,9 @@ def _kill_at(count: int) -> None:
 
         return counted
 
-    for name in _CALLS:
-        setattr(os, name, wrap(getattr(os, name)))
+    for module, names in _CALLS.items():
+        for name in names:
+            setattr(module, name, wrap(getattr(module, name)))
 
 
 def _one_step(directory: Path, count: int, *, theirs: bool) -> dict[str, Any]:

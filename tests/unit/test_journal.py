@@ -279,21 +279,21 @@ def test_p4_a_directory_that_may_not_be_written_refuses_and_changes_nothing(root
 def test_p1_a_rename_that_fails_after_the_revision_was_recorded_leaves_what_is_on_the_disk_as_the_newest(
     root: Path, replica: Replica, start: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rename = os.rename
+    exchange = durable.exchange
 
-    def fail(source: Any, target: Any, **options: Any) -> None:
-        if target == b"b" and options:
+    def fail(directory: int, one: bytes, other: bytes) -> bool:
+        if other == b"b":
             raise OSError(5, "Input/output error")
-        rename(source, target, **options)
+        return exchange(directory, one, other)
 
     with start(root) as journal:
         journal.write("b", "old")
-        monkeypatch.setattr(os, "rename", fail)
+        monkeypatch.setattr(durable, "exchange", fail)
         counts = pytest.raises(UnavailableError, match="what is on the disk counts")
         with counts, journal.transaction() as transaction:
             transaction.write("a", "1")
             transaction.write("b", "2")
-        monkeypatch.setattr(os, "rename", rename)
+        monkeypatch.setattr(durable, "exchange", exchange)
 
         assert (journal.read("a"), journal.read("b")) == (b"1", b"old")
         assert journal.capture().changes == ()

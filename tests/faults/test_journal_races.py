@@ -1,0 +1,143 @@
+"""Another program edits a file in the moments in which a journal replaces it: nothing of it is lost (P1)."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from confstream import durable
+from confstream.journal import recorder, swap, writes
+from confstream.journal.ledger import Ledger
+from tests.journals import PATIENCE_SECONDS, Open, Replica, opener
+
+THEIRS = b"theirs, in the last moment\n"
+
+
+@pytest.fixture
+def replica() -> Replica:
+    return Replica()
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, replica: Replica) -> Open:
+    return opener(monkeypatch, replica)
+
+
+@pytest.fixture
+def opened(replica: Replica, start: Open) -> tuple[Replica, Open]:
+    return replica, start
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "config.yml").write_bytes(b"a: 1\n")
+    return tree
+
+
+def in_place(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(THEIRS)
+
+
+def by_rename(path: Path) -> None:
+    path.with_name("config.new").write_bytes(THEIRS)
+    path.with_name("config.new").replace(path)
+
+
+KINDS = ("write", "delete")
+EDITS: dict[str, Callable[[Path], None]] = {"in place": in_place, "by rename": by_rename}
+
+
+def before(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, act: Callable[[], object]) -> None:
+    """Have *act* called once, right before the function *name* of *where* is."""
+    function, left = getattr(where, name), [act]
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        if left:
+            left.pop()()
+        return function(*arguments, **named)
+
+    monkeypatch.setattr(where, name, call)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("case", [(step, what) for step in ("planned", "recorded", "placed") for what in KINDS])
+def test_p1_an_edit_while_a_write_is_under_way_is_in_the_history(
+    root: Path, opened: tuple[Replica, Open], monkeypatch: pytest.MonkeyPatch, case: tuple[str, str], edit: str
+) -> None:
+    (replica, start), (step, what) = opened, case
+    where, name = {
+        "planned": (durable if what == "write" else recorder, "create" if what == "write" else "stamp_numbers"),
+        "recorded": (Ledger, "commit"),
+        "placed": (writes, "put" if what == "write" else "take_away"),
+    }[step]
+    with start(root) as journal:
+        before(monkeypatch, where, name, lambda: EDITS[edit](root / "config.yml"))
+        if what == "write":
+            journal.write("config.yml", b"ours\n")
+        else:
+            journal.delete("config.yml")
+        journal.sync(PATIENCE_SECONDS)
+
+        found = [replica.files(number).get("config.yml") for number in range(1, replica.head + 1)]
+        assert THEIRS in found, "the edit is nowhere"
+        assert (b"ours\n" if what == "write" else None) in found, "the write is nowhere"
+        on_disk = (root / "config.yml").read_bytes() if (root / "config.yml").exists() else None
+        assert found[-1] == on_disk, "the disk is not the newest revision"
+        assert not [path for path in root.iterdir() if durable.is_temporary(os.fsencode(path.name))]
+
+
+def test_p1_a_file_that_appears_where_a_new_one_is_written_is_kept(
+    root: Path, replica: Replica, start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with start(root) as journal:
+        before(monkeypatch, writes, "put", lambda: (root / "new.yml").write_bytes(THEIRS))
+        journal.write("new.yml", b"ours\n")
+        journal.sync(PATIENCE_SECONDS)
+
+        assert [replica.files(number).get("new.yml") for number in range(2, 4)] == [b"ours\n", THEIRS]
+        assert (root / "new.yml").read_bytes() == THEIRS
+
+
+def test_p1_a_file_that_is_deleted_while_it_is_written_stays_deleted(
+    root: Path, replica: Replica, start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "other.yml").write_bytes(b"o: 1\n")
+    with start(root) as journal:
+        before(monkeypatch, writes, "put", (root / "config.yml").unlink)
+        journal.write("config.yml", b"ours\n")
+        journal.sync(PATIENCE_SECONDS)
+
+        assert [replica.files(number).get("config.yml") for number in range(2, 4)] == [b"ours\n", None]
+        assert not (root / "config.yml").exists()
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_what_is_expected_is_replaced_and_what_is_not_stays(
+    root: Path, monkeypatch: pytest.MonkeyPatch, supported: bool
+) -> None:
+    if not supported:
+        monkeypatch.setattr(durable, "_rename_with", lambda *_: False)
+    with durable.opened_root(root) as directory:
+        numbers = swap.numbers_at(directory, b"config.yml")
+        assert numbers is not None
+        for name in (b"one", b"two", b"three"):
+            durable.create(directory, name, name)
+
+        assert not swap.put(directory, b"config.yml", b"one", [])
+        assert not swap.put(directory, b"config.yml", b"one", [(1, 2, 3)])
+        assert not swap.take_away(directory, b"config.yml", [(1, 2, 3)])
+        assert (root / "config.yml").read_bytes() == b"a: 1\n"
+        assert swap.put(directory, b"config.yml", b"two", [numbers])
+        assert swap.put(directory, b"new", b"three", [])
+        assert not swap.put(directory, b"gone", b"one", [numbers]) or not supported
+
+    assert {path.name: path.read_bytes() for path in root.iterdir()} == {
+        "config.yml": b"two",
+        "new": b"three",
+        "one": b"one",
+    }
