@@ -78,6 +78,7 @@ class Recorder:
         self._order = 0
         self._unprotected = Unprotected()
         self._absence = Complaint(logger, clock)
+        self._restore_counted = False
         self.held = ""
         self.verdict = OK
         self.changed_ns = 0
@@ -109,6 +110,7 @@ class Recorder:
         done = redo(self._root, self._ledger)
         if restore:
             sweep(self._root)
+            self._count_restore()
         if done:
             said = about("writes_finished", files=len(done))
             logger.warning("completed %d write(s) that a crash interrupted", len(done), extra=said)
@@ -328,7 +330,7 @@ class Recorder:
         self._ledger.commit(self._ledger.record(draft, new))
         self._count(draft)
         if restored is not None:
-            self._meter.count("restores_total", outcome="restored")
+            self._count_restore()
             (self._root / RESTORED).unlink(missing_ok=True)
         return write_id, verdict
 
@@ -358,6 +360,14 @@ class Recorder:
             said = about("recovered", what="directory")
             self._absence.over("recovered: the directory is back, captures go on", extra=said)
         self.held = why
+
+    def _count_restore(self) -> None:
+        """Count the restore that left its note, unless this process made it itself."""
+        if self._restore_counted or not (self._root / RESTORED).exists():
+            return
+        self._restore_counted = True
+        if not self._meter.read().count("restores_total", outcome="restored"):
+            self._meter.count("restores_total", outcome="restored")
 
     def _restored_note(self) -> Authorship | None:
         """Return who restored what, if a restore left its note for the next writer."""

@@ -249,3 +249,59 @@ def test_a_dead_mans_switch_hears_of_the_start_and_then_of_a_confirmed_position(
     (path, _) = switch.seen[0]
     assert path.startswith(f"/api/push/{_CANARY}?status=up&msg=OK&ping=")
     assert pings == 1
+
+
+def test_of_several_streams_the_one_that_fails_is_named_and_the_others_go_on(
+    tmp_path: Path, tree: Path, replicas: Replicas
+) -> None:
+    other, config, well = tmp_path / "other", tmp_path / "confstream.yml", replicas.make()
+    other.mkdir()
+    (tree / "config.yml").write_text("a: 1\n")
+    (other / "config.yml").write_text(f"password: {_CANARY}\n")
+    config.write_text(
+        f"listen: 127.0.0.1:0\nping_url: ${{PING}}\nstreams:\n"
+        f"  good: {{tree: {tree}, replica: {well}, settle: 0.2s}}\n"
+        f"  bad: {{tree: {other}, replica: '${{BAD}}', settle: 0.2s, timeout: 1s, shutdown_timeout: 1s}}\n"
+    )
+    variables = {
+        "PING": f"http://127.0.0.1:{free_port()}/{_CANARY}",
+        "BAD": f"ftp://me:{_CANARY}@127.0.0.1:{free_port()}/x",
+    }
+
+    with confstream("replicate", "--config", config, environment=variables) as writer:
+        seen = Endpoints(writer)
+        replicas.look_at(well).wait_for_file("config.yml", b"a: 1\n", writer)
+        seen.wait_for_reason("replica-unreachable")
+        writer.wait_for_line("the ping to http")
+        by_name = {stream["stream"]: stream["status"] for stream in seen.health["streams"]}
+        assert seen.metric("up_to_date", stream="good") == 1
+        assert seen.metric("up_to_date", stream="bad") == 0
+        asked = run_confstream("health", "--listen", seen.address)
+        answers = [seen.get(path)[1] for path in ("/livez", "/readyz", "/healthz", "/metrics")]
+        shown = run_confstream("config", "show", "--config", config, environment=variables)
+        said = writer.so_far
+
+    assert by_name == {"good": "ok", "bad": "failing"}
+    assert (asked.code, asked.stderr) == (15, "confstream: failing: bad\n")
+    assert asked.stdout.startswith("good: ok, revision 1\nbad: failing")
+    assert _CANARY not in "".join(answers) + str(asked) + str(said) + str(shown)
+
+
+def test_run_counts_what_its_restore_did(tree: Path, replicas: Replicas) -> None:
+    replica = replicas.make()
+    waiting = ("--", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+
+    def counted(outcome: str) -> float:
+        with confstream("run", "--if-replica-exists", *_OPTIONS, tree, replica, *waiting) as writer:
+            seen = Endpoints(writer)
+            (tree / "config.yml").write_text("a: 1\n")
+            writer.wait_until(lambda: seen.metric("files") == seen.metric("up_to_date") == 1, "the revision")
+            assert seen.metric("restores_total", outcome=outcome) == 1
+            took = seen.metric("restore_duration_seconds_count")
+            assert writer.stop().code == 0
+        return took
+
+    assert counted("no_replica") == 0
+    assert counted("skipped_present") == 0
+    (tree / "config.yml").unlink()
+    assert counted("restored") == 1

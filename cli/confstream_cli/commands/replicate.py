@@ -121,8 +121,16 @@ def replicate(arguments: list[str], given: Given) -> int:
     return protect(found, given, settings)
 
 
-def protect(found: list[confstream.Stream], given: Given, settings: confstream.Settings | None = None) -> int:
-    """Replicate the streams *found* as *given* says, until a signal or the command's end; return the exit code."""
+def protect(
+    found: list[confstream.Stream],
+    given: Given,
+    settings: confstream.Settings | None = None,
+    meter: confstream.Meter | None = None,
+) -> int:
+    """Replicate the streams *found* as *given* says, until a signal or the command's end; return the exit code.
+
+    *meter* goes on with what was counted of the only stream before.
+    """
     begin_log(given, settings, several=len(found) > 1)
     listen, ping_url = (_of_process(name, given, settings) for name in ("listen", "ping_url"))
     service, waiting = systemd.Service(os.environ), {stream.name for stream in found}
@@ -150,7 +158,7 @@ def protect(found: list[confstream.Stream], given: Given, settings: confstream.S
 
     makers = {stream.name: maker(stream) for stream in found}
     if len(makers) == 1:
-        replicator = makers.popitem()[1](None)
+        replicator = makers.popitem()[1](meter)
         with confstream.observing([replicator], listen=listen, ping_url=ping_url, once=given.once):
             return _ended(_signalled(replicator.signal, replicator.run))
     supervisor = confstream.Supervisor(makers)

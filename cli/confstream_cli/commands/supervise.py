@@ -13,6 +13,7 @@ from confstream_cli.commands import replicate, restore
 
 logger = logging.getLogger("confstream.cli")
 
+_COUNTED = {"present": "skipped_present", "first start": "no_replica"}
 _EXAMPLE = "confstream run /config s3://bucket/frigate -- /init"
 
 
@@ -36,8 +37,9 @@ def run(arguments: list[str], given: Given) -> int:
     if not given.options(stream).command:
         raise confstream.UsageError(f"no command to run: write it behind --, as in {_EXAMPLE}")
     replicate.begin_log(given, settings)
-    _restore(stream, given)
-    return replicate.protect([stream], given, settings)
+    meter = confstream.Meter()
+    _restore(stream, given, meter)
+    return replicate.protect([stream], given, settings, meter)
 
 
 def with_command(arguments: Sequence[str]) -> list[str]:
@@ -49,7 +51,7 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     return [*given[:where], "--exec", shlex.join(given[where + 1 :])]
 
 
-def _restore(stream: confstream.Stream, given: Given) -> None:
+def _restore(stream: confstream.Stream, given: Given, meter: confstream.Meter) -> None:
     asked = given.options(stream)
     wanted = confstream.RestoreOptions(
         if_missing=True,
@@ -60,7 +62,13 @@ def _restore(stream: confstream.Stream, given: Given) -> None:
         state_dir=asked.state_dir,
     )
     tracked, storage = options.tracked(given, stream), options.storage_of(streams.address(stream), given.storage_option)
+    clock = confstream.SystemClock()
+    began = clock.elapsed_seconds()
     report = restore.fill(stream, wanted, tracked, storage, report=logger.info)
+    outcome = _COUNTED.get(report.outcome, "restored")
+    meter.count("restores_total", outcome=outcome)
+    if outcome == "restored":
+        meter.observe("restore_duration_seconds", clock.elapsed_seconds() - began)
     done = f"restored revision {report.revision}" if report.outcome == "restored" else report.outcome
     told = confstream.about("restored", outcome=report.outcome, position=report.revision or None)
     logger.info("%s: %s", done, report.why, extra=told)
