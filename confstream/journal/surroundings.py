@@ -7,6 +7,7 @@ from pathlib import Path
 
 from confstream import requirements
 from confstream.errors import UsageError
+from confstream.store.open import check_url
 
 
 def version() -> str:
@@ -27,10 +28,11 @@ def user() -> str:
 
 
 def check_places(root: Path, replica: str) -> None:
-    """Raise ``UsageError`` if *root* is no directory, or the *replica* lies in it; first, if a module is missing."""
+    """Raise ``UsageError`` if *root* is no directory, *replica* lies in it or can be none; first for a module."""
     requirements.require()
     if not root.is_dir():
         raise UsageError(f"{root} is not a directory: give the directory to protect, or create it first")
+    check_url(replica)
     if "://" in replica and not replica.lower().startswith("file://"):
         return
     place = Path(replica[len("file://") :] if "://" in replica else replica).absolute()

@@ -46,13 +46,7 @@ def open_store(
     cannot be meant, or whose package is not installed, and ``UnavailableError``
     where a file system has to connect before it exists, and cannot.
     """
-    if not url.strip() or "\0" in url:
-        raise UsageError(f"not a replica: {url!r}; expected a directory or a URL such as s3://bucket/prefix")
-    if url != url.strip() or any(sign in url for sign in "\r\n"):
-        # Another place than the one that is meant, and one that nobody would find again.
-        raise UsageError(
-            f"the replica {mask_url(url.strip())!r} begins or ends with a blank or a line break: leave that out"
-        )
+    check_url(url)
     options = dict(storage_options or {})
     match = _PROTOCOL.match(url)
     protocol = match.group(1).lower() if match else "file"
@@ -66,6 +60,18 @@ def open_store(
     if protocol in ("s3", "s3a"):
         return _open_s3(url, options, timeout_seconds, clock)
     return _open_fsspec(url, protocol, options, timeout_seconds)
+
+
+def check_url(url: str) -> None:
+    """Raise ``UsageError`` if *url* can be no replica's."""
+    if not url.strip() or "\0" in url:
+        raise UsageError(f"not a replica: {url!r}; expected a directory or a URL such as s3://bucket/prefix")
+    if url != url.strip() or any(sign in url for sign in "\r\n"):
+        # Another place than the one that is meant, and one that nobody would find again.
+        raise UsageError(
+            f"the replica {mask_url(url.strip())!r} begins or ends with a blank or a line break: leave that out;"
+            " correct CONFSTREAM_REPLICA, or whatever names it"
+        )
 
 
 def mask_url(url: str) -> str:

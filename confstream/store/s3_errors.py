@@ -173,6 +173,8 @@ def _not_meant(error: Exception) -> str:
         return f"the module {error.name} cannot be imported: pip install s3fs"
     if "\n" in str(error):
         return f"AWS_ENDPOINT_URL or another setting {LINE_BREAK}"
+    if "Invalid endpoint" in str(error):
+        return f"{_one_line(error)}; AWS_ENDPOINT_URL has to begin with https:// or http://"
     return f"the options for s3fs cannot be meant: {_one_line(error)}"
 
 

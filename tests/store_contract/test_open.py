@@ -65,6 +65,9 @@ def test_two_stores_of_one_memory_url_see_the_same_objects() -> None:
     [
         ("", "expected a directory or a URL"),
         ("  ", "expected a directory or a URL"),
+        ("s3://bucket/prefix\n", "line break.*correct CONFSTREAM_REPLICA"),
+        (" s3://id:hidden@bucket/prefix", r"\*\*\*@bucket/prefix' begins or ends"),
+        ("/some/place ", "line break"),
         ("nosuch://host/path", "knows no protocol 'nosuch'"),
         ("file://otherhost/path", "another host"),
         ("memory://", "needs a name"),

@@ -335,6 +335,13 @@ def test_a_replica_inside_of_its_tree_is_a_usage_error(root: Path) -> None:
     assert list(root.iterdir()) == []
 
 
+def test_p13_an_address_with_a_line_break_is_no_new_replica_but_a_usage_error(root: Path) -> None:
+    with pytest.raises(UsageError, match="line break"):
+        Journal.open(root, "memory://somewhere\n")
+
+    assert list(root.iterdir()) == []
+
+
 def test_a_journal_that_is_closed_refuses_and_closes_again_quietly(root: Path, start: Open) -> None:
     journal = start(root)
     journal.write("a", "1")
