@@ -23,7 +23,7 @@ missing() {
 if missing; then
   command -v apt-get >/dev/null || give_up 'podman, buildah, runc and debootstrap are not installed, and this is no Debian'
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-    podman buildah runc catatonit debootstrap; } >/dev/null 2>&1 || give_up 'podman cannot be installed'
+    podman buildah runc catatonit debootstrap libfaketime; } >/dev/null 2>&1 || give_up 'podman cannot be installed'
 fi
 
 mkdir -p "$cache"
