@@ -45,7 +45,12 @@ def validators(those: Validators | None = None, error: type[ConfstreamError] = S
     """Return which of *those* tell a good sample from a bad one; a broken one is a failure of its own."""
     tests = (those or Validators.default()).self_test()
     broken = [
-        wrong(f"validator {name}", f"{test.why}; its files are not checked", "install what is missing", error)
+        wrong(
+            f"validator {name}",
+            f"{test.why}; its files are not checked",
+            "install what it needs, or correct its command and its samples",
+            error,
+        )
         for name, test in tests.items()
         if not test.ok
     ]

@@ -221,3 +221,19 @@ def test_a_url_alone_is_a_replica(tmp_path: Path) -> None:
 
     assert checks(ended)["replica"]["level"] == "warn"
     assert "tree" not in checks(ended)
+
+
+def test_a_stream_of_the_configuration_file_is_looked_at_with_its_validators(tree: Path, tmp_path: Path) -> None:
+    config = tmp_path / "confstream.yml"
+    config.write_text(
+        f"streams:\n  config:\n    tree: {tree}\n    replica: {tmp_path / 'replica'}\n    validators:\n"
+        '      promtool: {command: ["/bin/true"], patterns: "*.rules", good: "a", bad: "b"}\n'
+    )
+
+    ended = run_confstream("doctor", "--config", config, "--json")
+
+    found = checks(ended)
+    assert ended.code == 15, ended
+    assert found["validator promtool"]["found"] == "accepts its bad sample; its files are not checked"
+    assert found["replica"]["found"].startswith(f"{tmp_path / 'replica'} answers")
+    assert ended.stderr.count("\n") == 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations  # The library's types are named here, and imported where they are used.
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 import confstream
-from confstream_cli import environment, findings, options, output, streams
+from confstream_cli import environment, findings, logs, options, output, streams
 
 _WIDTH = len("room for the journal")
 _REPLICA = "CONFSTREAM_REPLICA"
@@ -39,6 +40,8 @@ def doctor(arguments: list[str], given: Given) -> None:
     everything else. With --self, 0 or 1.
     """
     page = output.Page()
+    # What is logged is found here as well, and said with what to do.
+    logs.configure(logging.CRITICAL)
 
     def tell(check: confstream.Check) -> None:
         if not given.json:
