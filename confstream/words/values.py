@@ -17,7 +17,7 @@ _READ_LENGTH_MAX = 1000
 _PLAIN = re.compile(r"[\w.:/@%+*!?&<>=~^$|-]+(?:\[\])?")
 _SUSPECT = re.compile(
     # A key, a hash with its method, user info, options of curl and mosquitto, tokens with a known beginning.
-    r"-----BEGIN|\$[0-9A-Za-z-]{1,16}\$|://[^\s/]*@|(?<!\S)-[uPp] ?\S"
+    r"-----BEGIN|\$[0-9A-Za-z-]{1,16}\$|://[^\s/]*@|\w:[^\s@]+@\w|(?<!\S)-[uPp] ?\S"
     r"|\beyJ[\w-]|\b(?:sk|pk|rk|gh[a-z]|xox[a-z]|glpat)[-_]\w"
 )
 _PIECE = re.compile(r"[A-Za-z0-9+]+")
