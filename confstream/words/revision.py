@@ -75,7 +75,7 @@ class _SortedOut:
             if Kind.DIRECTORY in {entry.kind if entry else None, was.kind if was and not entry else None}:
                 found.directories += 1
             elif change.op is Op.META:
-                found.meta.append(_path(change.path))
+                found.meta.append(_meta(change, was))
             elif entry is None:
                 # What has no content is not known again.
                 token = was.hash if was is not None and was.hash != EMPTY_HASH else change.path
@@ -133,12 +133,22 @@ def _named(names: list[str], sign: str = "") -> Iterable[tuple[str, int]]:
 
 def _counted(found: _SortedOut) -> Iterable[tuple[str, int]]:
     if len(found.meta) == 1:
-        yield f"mode or owner of {found.meta[0]}", 1
+        yield found.meta[0], 1
     elif found.meta:
         yield f"mode or owner of {_files(len(found.meta))}", len(found.meta)
     others = (found.modified, found.renamed, found.added, found.removed, found.meta)
     if found.directories and not any(others):
         yield "1 directory" if found.directories == 1 else f"{found.directories} directories", 0
+
+
+def _meta(change: Change, was: Entry | None) -> str:
+    path, meta = _path(change.path), change.meta
+    if was is None or meta is None:
+        return f"mode or owner of {path}"
+    mode = f"mode {was.mode:04o} → {meta.mode:04o}" if was.mode != meta.mode else ""
+    is_other = (was.uid, was.gid) != (meta.uid, meta.gid)
+    owner = f"owner {was.uid}:{was.gid} → {meta.uid}:{meta.gid}" if is_other else ""
+    return f"{path} {' and '.join(filter(None, (mode, owner)))}"
 
 
 def _files(count: int, more: str = "") -> str:

@@ -67,7 +67,7 @@ def test_modes_and_owners_are_counted() -> None:
     files: dict[str, bytes | None] = {f"{number}.yml": b"a: 1\n" for number in range(5000)}
 
     assert words(files, files, modes=dict.fromkeys(files, 0o600)) == "mode or owner of 5000 files"
-    assert words(files, files, modes={"7.yml": 0o600}) == "mode or owner of 7.yml"
+    assert words(files, files, modes={"7.yml": 0o600}) == "7.yml mode 0644 → 0600"
 
 
 def test_a_content_that_is_not_at_hand_is_a_size_and_no_request() -> None:
