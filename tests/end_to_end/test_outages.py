@@ -1,5 +1,6 @@
 """The storage goes away under load and comes back: edits queue, and all arrive, in order."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ import pytest
 from confstream.errors import IntegrityError, NotFoundError
 from confstream.journal.peek import peek
 from confstream.tree import content_hash
+from tests.disks import fill
 from tests.end_to_end.conftest import Replicas
 from tests.end_to_end.content import certified, version_of
+from tests.endpoints import LISTEN, Endpoints
 from tests.processes import Process, confstream
 from tests.proxy import CuttingProxy
 from tests.servers import S3Server, run_seaweed, stop, wait_until
@@ -86,18 +89,24 @@ def test_p4_edits_during_an_outage_all_arrive_afterwards_in_order(
     onlooker = replicas.look_at(replica)
     versions = iter(range(1, 100))
 
-    with confstream("replicate", tree, replica, "--timeout", "2s", *_OPTIONS) as writer:
+    with confstream("replicate", tree, replica, "--timeout", "2s", *_OPTIONS, *LISTEN) as writer:
+        seen = Endpoints(writer)
         writer.wait_for_line("watching")
         last = _edit(writer, tree, versions, 3)
         onlooker.wait_for_file("config.yml", certified("config.yml", last), writer)
         getattr(fragile_server, how)()
         _edit(writer, tree, versions, 12)
         writer.wait_for_line("does not take revisions")
+        seen.wait_for_reason("replica-unreachable")
+        assert (seen.metric("up_to_date"), seen.metric("pending_changes")) == (0, 12)
+        assert seen.metric("replication_lag_seconds") > 0
         assert len(peek(tree / ".confstream").pending) >= 12, "edits queue"
         getattr(fragile_server, {"freeze": "thaw", "kill": "revive"}[how])()
         last = _edit(writer, tree, versions, 3)
         onlooker.wait_for_file("config.yml", certified("config.yml", last), writer)
         writer.wait_for_line("recovered")
+        writer.wait_until(lambda: seen.status == "ok", "health to be ok again")
+        assert (seen.metric("up_to_date"), seen.metric("replication_lag_seconds")) == (1, 0)
         ended = writer.stop()
 
     assert ended.code == 0, ended
@@ -124,6 +133,69 @@ def test_p7_an_outage_and_its_end_are_said_once_each(
     assert said.stderr.count("recovered") == 1, recovered
 
 
+def test_p14_past_the_bound_of_the_journal_the_newest_states_arrive_and_the_loss_is_told(
+    fragile_server: FragileServer, replicas: Replicas, tree: Path
+) -> None:
+    replica = replicas.verify_at_the_end(fragile_server.server.make_replica())
+    onlooker = replicas.look_at(replica)
+    contents = [os.urandom(60_000) for _ in range(40)]
+
+    with confstream("replicate", tree, replica, "--spool-max", "1MiB", *_OPTIONS, *LISTEN) as writer:
+        seen = Endpoints(writer)
+        (tree / "settings.bin").write_bytes(b"first")
+        onlooker.wait_for_file("settings.bin", b"first", writer)
+        fragile_server.kill()
+        for content in contents:
+            (tree / "settings.bin").write_bytes(content)
+            digest = content_hash(content)
+            writer.wait_until(lambda digest=digest: _captured(tree, digest, b"settings.bin"), "it in the journal")
+            assert seen.metric("pending_bytes") < 1.1 * (1 << 20)
+        lost = seen.metric("coalesced_revisions_total")
+        assert lost > 20
+        seen.wait_for_reason("merged")
+        writer.wait_for_line("the newest state is kept")
+        fragile_server.revive()
+        onlooker.wait_for_file("settings.bin", contents[-1], writer)
+        writer.wait_until(lambda: seen.status == "ok", "health to be ok again")
+        ended = writer.stop()
+
+    assert ended.code == 0, ended
+    arrived = [contents.index(content) for content in onlooker.versions("settings.bin")[1:]]
+    assert arrived == sorted(set(arrived))
+    assert len(arrived) == len(contents) - lost
+
+
+def test_p7_a_full_disk_under_the_journal_shows_in_log_health_and_metrics_until_there_is_room(
+    small_disk: Path, replicas: Replicas, tree: Path
+) -> None:
+    replica, filler = replicas.make(), small_disk / "filler"
+    onlooker = replicas.look_at(replica)
+    large = os.urandom(100_000)
+    (tree / "config.yml").write_text("a: 1\n")
+
+    with confstream("replicate", tree, replica, "--state-dir", small_disk / "state", *_OPTIONS, *LISTEN) as writer:
+        seen = Endpoints(writer)
+        onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
+        assert seen.metric("unrecorded") == 0
+        fill(filler)
+        (tree / "config.yml").write_bytes(large)
+        said = writer.wait_for_line("changes cannot be recorded", seconds=10)
+        seen.wait_for_reason("unrecorded", seconds=10)
+        assert seen.health["code"] == 503
+        assert seen.metric("unrecorded") == 1
+        filler.unlink()
+        onlooker.wait_for_file("config.yml", large, writer)
+        writer.wait_for_line("recovered: changes are recorded again")
+        writer.wait_until(lambda: "unrecorded" not in seen.reasons(), "health to be well again")
+        assert seen.metric("unrecorded") == 0
+        ended = writer.stop()
+
+    assert ended.code == 0, ended
+    assert "No space left on device" in said
+    assert "free some space" in said
+    assert ended.stderr.count("changes cannot be recorded") == 1, ended
+
+
 def _edit(writer: Process, tree: Path, versions: Iterator[int], count: int) -> int:
     """Save the file *count* times, each time once the journal has the version before; return the last version."""
     version = 0
@@ -135,9 +207,9 @@ def _edit(writer: Process, tree: Path, versions: Iterator[int], count: int) -> i
     return version
 
 
-def _captured(tree: Path, digest: bytes) -> bool:
+def _captured(tree: Path, digest: bytes, path: bytes = b"config.yml") -> bool:
     try:
-        entry = peek(tree / ".confstream").current.get(b"config.yml")
+        entry = peek(tree / ".confstream").current.get(path)
     except (IntegrityError, NotFoundError, FileNotFoundError):
         # The writer is just changing it.
         return False

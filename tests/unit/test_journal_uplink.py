@@ -207,6 +207,38 @@ def test_p7_the_lag_is_time_that_passed_whatever_the_clock_on_the_wall_says(
     journal.abort()
 
 
+@pytest.mark.parametrize("jump_seconds", [86_400, -3600])
+def test_p7_heartbeats_and_pauses_keep_their_pace_whatever_the_clock_on_the_wall_says(
+    root: Path, replica: Replica, start: Open, jump_seconds: float
+) -> None:
+    clock = ManualClock(auto=False)
+    with start(root, clock=clock, heartbeat_seconds=60) as journal:
+        journal.write("a", "1")
+        journal.sync(PATIENCE_SECONDS)
+        eventually(lambda: len(replica.beats()) == 1, "the first heartbeat")
+        eventually(sleeping(clock), "the uplink to rest")
+        beats = replica.metered.calls["replace"]
+
+        clock.jump(jump_seconds)
+        journal.write("a", "2")
+        journal.sync(PATIENCE_SECONDS)
+        clock.advance(59)
+        eventually(sleeping(clock), "the uplink to rest")
+        assert replica.metered.calls["replace"] == beats
+
+        clock.advance(2)
+        eventually(lambda: replica.metered.calls["replace"] == beats + 1, "the second heartbeat")
+        eventually(lambda: replica.beats()[0].time_ns == clock.now_ns(), "its time")
+        replica.plan.append(fail_on("put", times=3))
+        journal.write("a", "3")
+        eventually(lambda: bool(journal.status().error), "the error")
+        eventually(lambda: _caught_up(journal, clock), "an attempt that succeeds")
+
+    times = [made.time_ns for made in replica.revisions()]
+    assert [replica.files(number)["a"] for number in (1, 2, 3)] == [b"1", b"2", b"3"]
+    assert times == sorted(times), "a revision is never earlier than the one before"
+
+
 def test_p7_patience_that_was_bounded_ends_with_the_last_error(root: Path, replica: Replica, start: Open) -> None:
     clock = ManualClock(auto=False)
     settings = UplinkSettings(heartbeat_seconds=0, fail_after_seconds=600)
@@ -460,6 +492,12 @@ def _wait_for_a_long_pause(clock: ManualClock, replica: Replica) -> None:
         return False
 
     eventually(reached, "a long pause")
+
+
+def _caught_up(journal: Journal, clock: ManualClock) -> bool:
+    if journal.status().pending:
+        clock.advance(1)
+    return not journal.status().pending
 
 
 def _ended(journal: Journal, clock: ManualClock) -> bool:
