@@ -5,7 +5,6 @@ ledger and disk. Nothing here talks to a replica.
 """
 
 import contextlib
-import json
 import logging
 import os
 import secrets
@@ -27,10 +26,11 @@ from confstream.journal.draft import Draft
 from confstream.journal.judging import Judge
 from confstream.journal.ledger import Ledger
 from confstream.journal.left_out import LeftOut
+from confstream.journal.restored import RESTORED, restored_note
 from confstream.journal.unprotected import Unprotected
 from confstream.journal.untracked import check_left, dropped
 from confstream.journal.views import Captured
-from confstream.journal.writes import Batch, Placer, check_authorship, plan_changes, redo, stamp_numbers, sweep
+from confstream.journal.writes import Batch, Placer, plan_changes, redo, stamp_numbers, sweep
 from confstream.log.spool import Spool
 from confstream.meter import Meter
 from confstream.revision import OK, WRITE_ID_SIZE, Authorship, Verdict
@@ -42,8 +42,6 @@ from confstream.validate import Validators
 logger = logging.getLogger("confstream.journal")
 
 _ATTEMPTS = 5
-RESTORED = Path(".confstream") / "restored"
-"""Where a restore leaves a note for the next writer, below the tree."""
 
 
 class Recorder:
@@ -321,7 +319,7 @@ class Recorder:
         verdict = self._judge.verdict(
             current, finding.changes, lambda entry: self._content(entry, contents), finding.unsettled
         )
-        restored = self._restored_note() if authorship is None else None
+        restored = restored_note(self._root) if authorship is None else None
         made = authorship or restored or Authorship("replicate")
         write_id = secrets.token_bytes(WRITE_ID_SIZE)
         draft = Draft(write_id, self._clock.now_ns(), self.labelled(made), finding.changes, verdict)
@@ -368,22 +366,6 @@ class Recorder:
         self._restore_counted = True
         if not self._meter.read().count("restores_total", outcome="restored"):
             self._meter.count("restores_total", outcome="restored")
-
-    def _restored_note(self) -> Authorship | None:
-        """Return who restored what, if a restore left its note for the next writer."""
-        path = self._root / RESTORED
-        try:
-            note = json.loads(path.read_bytes())
-            what = note.get("path") or "the tree"
-            where = f"revision {note['revision']}" + (f" of the fork {note['fork']}" if note.get("fork") else "")
-            made = Authorship("restore", str(note.get("by", "")), f"restored {what} to {where}")
-            return check_authorship(made)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, AttributeError, UsageError) as error:
-            said = about("note_unreadable", error=error)
-            logger.warning("%s cannot be read, who restored what is not recorded: %s", path, error, extra=said)
-            return Authorship("restore", "", "restored; the note of it could not be read")
 
 
 class _NotPlacedError(Exception):
