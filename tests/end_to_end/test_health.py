@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.disks import fill
 from tests.end_to_end.conftest import Replicas
 from tests.endpoints import LISTEN, Endpoints, run_switch
 from tests.processes import PATIENCE_SECONDS, ROOT, confstream, run_confstream
@@ -78,6 +79,33 @@ def test_p7_a_replica_that_is_out_of_reach_at_the_start_is_red_and_the_pod_still
         assert seen.health["code"] == 503
         assert seen.get("/startz")[0] == 200
         assert seen.metric("last_success_timestamp_seconds") == 0
+
+
+def test_p7_a_full_disk_under_the_journal_is_red_and_the_pod_stays_ready(
+    small_disk: Path, replicas: Replicas, tree: Path
+) -> None:
+    onlooker = replicas.look_at(replicas.make())
+    (tree / "config.yml").write_text("a: 1\n")
+
+    with confstream("replicate", tree, onlooker.url, "--state-dir", small_disk / "state", *_OPTIONS) as writer:
+        seen = Endpoints(writer)
+        onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
+        seen.wait_for_health()
+        fill(small_disk / "filler")
+        large = f"a: {os.urandom(10_000).hex()}\n".encode()
+        (tree / "config.yml").write_bytes(large)
+
+        reason = seen.wait_for_reason("unrecorded", seconds=RED_SECONDS)
+
+        assert (reason["level"], seen.health["code"], seen.metric("unrecorded")) == ("failing", 503, 1)
+        assert seen.get("/readyz")[0] == seen.get("/livez")[0] == 200
+        writer.wait_for_line("changes cannot be recorded")
+        (small_disk / "filler").unlink()
+        onlooker.wait_for_file("config.yml", large, writer)
+        seen.wait_for_health()
+        assert seen.metric("unrecorded") == 0
+        writer.wait_for_line("recovered: changes are recorded again")
+        assert writer.stop().code == 0
 
 
 def test_health_says_in_its_exit_code_whether_anybody_has_to_look(tree: Path, replicas: Replicas) -> None:

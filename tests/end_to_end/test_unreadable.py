@@ -7,6 +7,7 @@ import pytest
 
 from tests.end_to_end.conftest import Replicas
 from tests.end_to_end.onlooker import Onlooker
+from tests.endpoints import LISTEN, Endpoints
 from tests.privileges import contained
 from tests.processes import confstream, run_confstream
 
@@ -37,15 +38,20 @@ def test_p6_a_file_of_root_is_named_with_what_to_do_and_exit_3_and_recovers_when
     tree = shared / "tree"
     (tree / "acme.json").write_text('{"key": 1}\n')
     (tree / "acme.json").chmod(0o600)
-    with confstream("replicate", tree, shared / "replica", *_OPTIONS, within=contained(_SIDECAR)) as writer:
+    with confstream("replicate", tree, shared / "replica", *_OPTIONS, *LISTEN, within=contained(_SIDECAR)) as writer:
+        seen = Endpoints(writer)
         onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
         said = writer.wait_for_line("acme.json")
+        assert "acme.json (Permission denied)" in seen.wait_for_reason("unreadable")["what"]
+        assert (seen.health["code"], seen.metric("unreadable_files"), seen.metric("up_to_date")) == (503, 1, 0)
         assert f"ERROR   not protected, because uid {_SIDECAR} may not read it: acme.json (Permission denied)" in said
         assert "run confstream as the owner of the files" in said
 
         (tree / "acme.json").chmod(0o644)
         onlooker.wait_for_file("acme.json", b'{"key": 1}\n', writer)
         writer.wait_for_line("recovered: acme.json, which could not be read, can be read again")
+        seen.wait_for_health()
+        assert (seen.metric("unreadable_files"), seen.metric("skipped_files_total", reason="unreadable")) == (0, 1)
 
         (tree / "acme.json").chmod(0o600)
         (tree / "acme.json").write_text('{"key": 2}\n')
