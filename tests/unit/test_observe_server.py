@@ -2,8 +2,12 @@
 
 import http.client
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +175,25 @@ def test_an_address_that_cannot_be_meant_is_a_usage_error(text: str) -> None:
 )
 def test_who_listens_everywhere_is_asked_on_loopback(listened: str, asked: str) -> None:
     assert str(parse(listened).asked) == asked
+
+
+@pytest.mark.parametrize("command", [["health", "--listen", "127.0.0.1:1"], ["replicate", "--once", "TREE", "REPLICA"]])
+def test_who_neither_listens_nor_pings_pays_for_neither(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    places = {"TREE": str(tmp_path / "tree"), "REPLICA": str(tmp_path / "replica")}
+    program = (
+        "import sys; from confstream_cli.app import run\n"
+        "try: run(sys.argv[1:])\n"
+        "except SystemExit: print('loaded:', *sorted("
+        "{'fsspec', 's3fs', 'prometheus_client', 'http.server', 'urllib.request'} & set(sys.modules)))"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *(places.get(word, word) for word in command)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout.splitlines()[-1] == "loaded:"
