@@ -17,7 +17,7 @@ from confstream.doctor.distance import Distance
 from confstream.doctor.ground import Ground
 from confstream.doctor.looking import look, skipped, wrong
 from confstream.doctor.notebook import Notebook
-from confstream.doctor.rehearsal import round_trip
+from confstream.doctor.rehearsal import round_trip, s3_client
 from confstream.errors import ConfstreamError
 from confstream.journal.peek import Glance
 from confstream.store.local import LocalStore
@@ -126,7 +126,8 @@ def _rehearsed(clock: Clock) -> Iterator[Check]:
     yield from look("program", modules.program)
     yield from look("modules", lambda: modules.modules(ConfstreamError))
     yield from look("validators", lambda: modules.validators(error=ConfstreamError))
-    yield from (_as_failure(check) for check in look("round trip", lambda: round_trip(clock)))
+    for name, one in (("round trip", lambda: round_trip(clock)), ("S3 client", s3_client)):
+        yield from (_as_failure(check) for check in look(name, one))
 
 
 def _as_failure(check: Check) -> Check:

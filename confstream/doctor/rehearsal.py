@@ -1,4 +1,4 @@
-"""The whole life of a configuration in a temporary directory: written, published, lost, restored, verified."""
+"""What an installation can do by itself: the whole life of a configuration in a temporary directory, a client of S3."""
 
 import os
 import stat
@@ -8,15 +8,17 @@ from pathlib import Path
 from confstream.check import Check
 from confstream.clock import Clock
 from confstream.doctor.looking import fine, wrong
-from confstream.errors import ConfstreamError
+from confstream.errors import ConfstreamError, UnavailableError
 from confstream.journal.journal import Journal
 from confstream.restorer import RestoreOptions, restore
 from confstream.store.local import LocalStore
+from confstream.store.s3 import S3Store
 from confstream.verifier import verify
 
 _PATH, _MODE = "config.yml", 0o640
 _FIRST, _SECOND = b"mqtt:\n  host: broker\n", b"mqtt:\n  host: other\n" * 500
 _SYNC_SECONDS = 30.0
+_NOWHERE = "http://127.0.0.1:1"
 
 
 def round_trip(clock: Clock) -> Check:
@@ -28,6 +30,23 @@ def round_trip(clock: Clock) -> Check:
     except FileNotFoundError as error:
         advice = "set TMPDIR to a directory that can be written to, such as a tmpfs"
         return wrong(name, f"no temporary directory: {error.strerror or error}", advice, ConfstreamError)
+
+
+def s3_client() -> Check:
+    """Return whether a client of S3 can be made, with all the data that it is made from; nobody is asked anything."""
+    name = "S3 client"
+    options = {"key": "none", "secret": "none", "endpoint_url": _NOWHERE, "config_kwargs": {"proxies": {}}}
+    store = S3Store("nowhere", storage_options=options, timeout_seconds=_SYNC_SECONDS)
+    try:
+        store.list()
+    except UnavailableError as error:
+        # It has come as far as to knock at a port where nobody is: all that belongs to it is there.
+        if f"cannot reach {_NOWHERE}" in str(error):
+            return fine(name, "made, with all that belongs to it")
+        return wrong(name, str(error), "install s3fs and botocore again, with their data", ConfstreamError)
+    finally:
+        store.close()
+    return wrong(name, f"something answers at {_NOWHERE}", "nothing should: try it elsewhere", ConfstreamError)
 
 
 def _rehearse(name: str, place: Path, clock: Clock) -> Check:

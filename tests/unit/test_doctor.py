@@ -552,9 +552,22 @@ def test_the_self_test_lives_a_whole_life_of_a_configuration(tmp_path: Path, mon
     found = self_test(tell=told.append)
 
     assert found.ok, found.error
-    assert [check.name for check in found.checks] == ["program", "modules", "validators", "round trip"]
+    assert [check.name for check in found.checks] == ["program", "modules", "validators", "round trip", "S3 client"]
     assert list(found.checks) == told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_self_test_finds_that_a_client_of_s3_lacks_its_data(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import botocore.loaders  # noqa: PLC0415
+
+    monkeypatch.setattr(botocore.loaders.Loader, "BUILTIN_DATA_PATH", str(tmp_path))
+
+    found = self_test()
+
+    assert type(found.error) is ConfstreamError
+    assert one(found, "S3 client").level is Level.FAIL
 
 
 @pytest.mark.parametrize("name", ["msgpack", "yaml", "s3fs"])
