@@ -40,6 +40,9 @@ class Supervised:
         self.meter = Meter()
         self._make = make
         self._replicator = make(self.meter)
+        # A signal handler may interrupt itself, but must not meet a replicator that is just being replaced.
+        self._replacing = threading.RLock()
+        self._told = 0
 
     def vitals(self) -> Vitals:
         """Return how it is at this moment."""
@@ -47,7 +50,9 @@ class Supervised:
 
     def signal(self, number: int) -> None:
         """Begin to end."""
-        self._replicator.signal(number)
+        with self._replacing:
+            self._told = self._told or number
+            self._replicator.signal(number)
 
     def run(self, stop: threading.Event, clock: Clock) -> Ending:
         """Replicate until *stop* is set and everything is published, or until nothing can go on."""
@@ -57,10 +62,10 @@ class Supervised:
             except FencedError as error:
                 if clock.wait(stop, AGAIN_SECONDS):
                     return Ending(self.name, error=error)
-                self._replicator = self._make(self.meter)
-                if stop.is_set():
-                    # The signal may have come in between, and met the one before.
-                    self._replicator.signal(0)
+                with self._replacing:
+                    self._replicator = self._make(self.meter)
+                    if self._told:
+                        self._replicator.signal(self._told)
 
 
 class Supervisor:

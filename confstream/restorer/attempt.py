@@ -18,7 +18,7 @@ from confstream.errors import IntegrityError, NotFoundError, RefusedError
 from confstream.history import History, Target
 from confstream.log.checkout import Checkout
 from confstream.presence import Presence
-from confstream.restorer import note, preview, record, resume
+from confstream.restorer import doubts, note, preview, record, resume
 from confstream.restorer import target as targets
 from confstream.restorer.account import explain, told
 from confstream.restorer.decide import Replica, Standing, Step, decide
@@ -117,9 +117,10 @@ class Attempt:
         for attempt in range(1, _ATTEMPTS + 1):
             plan = self._plan(target)
             if plan.step in {Step.PRESENT, Step.NOTHING} or (not plan.steps.actions and plan.step is not Step.REFUSE):
-                return self._nothing(plan, about)
+                return self._nothing(target, plan, about)
             about = replace(about, actions=plan.steps.actions, kept=len(plan.steps.kept))
             if self._options.dry_run:
+                self._warn(target, plan)
                 content = self._contents(target, plan).content
                 shown = tuple(preview.diffs(self._root, plan.ground, plan.steps, content))
                 return replace(about, outcome="planned", why=plan.why, diff=shown)
@@ -246,7 +247,7 @@ class Attempt:
             return
         raise NotFoundError(f"revision {target.number} has no {os.fsdecode(self._scope.path)}; see what it has with ls")
 
-    def _nothing(self, plan: _Plan, about: RestoreReport) -> RestoreReport:
+    def _nothing(self, target: Target, plan: _Plan, about: RestoreReport) -> RestoreReport:
         if plan.step is Step.PRESENT:
             return replace(about, outcome="present", why=f"the configuration is present: {self._presence().why}")
         kept = plan.steps.kept
@@ -255,7 +256,7 @@ class Attempt:
             why = f"nothing to do: {len(kept)} files differ from revision {about.revision} and are kept"
         elif plan.standing is Standing.MISSING:
             why = f"nothing to do: revision {about.revision} holds no more than what is there"
-        self._warn_of_guards(plan)
+        self._warn(target, plan)
         return replace(about, outcome="nothing to do", why=why, kept=len(kept))
 
     def _carry_out(self, target: Target, plan: _Plan, about: RestoreReport) -> RestoreReport:
@@ -302,7 +303,7 @@ class Attempt:
                 self._report,
                 self._job.checkpoint,
             )
-        self._warn_of_guards(plan)
+        self._warn(target, plan)
         report = replace(about, why=plan.why, recorded=self._recorded)
         return told(report, finished, self._root, self._job.warn)
 
@@ -387,9 +388,10 @@ class Attempt:
             self._job.warn(f"the newest revision is damaged: {error}; run verify")
         return EMPTY
 
-    def _warn_of_guards(self, plan: _Plan) -> None:
-        for guard in self._options.guards:
-            names = (guard,) if isinstance(guard, str) else guard
-            paths = [os.path.normpath(os.fsencode(name)) for name in names]
-            if not any(path in plan.steps.result for path in paths) and self._scope.covers(paths[0]):
-                self._job.warn(f"{names[0]} is a guard, and the revision has no such file: it is still missing")
+    def _warn(self, target: Target, plan: _Plan) -> None:
+        """Tell what speaks against the result, although it was asked for."""
+        steps, name = plan.steps, targets.name_of(target)
+        for doubt in doubts.of_guards(self._options.guards, steps.result, self._scope):
+            self._job.warn(doubt)
+        for doubt in doubts.of_groups(self._options.groups, steps.actions, steps.result, self._tree(target), name):
+            self._job.warn(doubt)

@@ -29,7 +29,8 @@ class RestoreOptions:
     without, the newest revision that is neither invalid nor suspicious.
     *if_missing* does something only if the configuration is missing, by
     *guards* and *selection* (default: the profile ``generic``); a guard may
-    have several names, of which the first that is there counts.
+    have several names, of which the first that is there counts. *groups* are
+    patterns of files that belong together: who restores some of one is warned.
     *if_replica_exists* makes "there is none" a success. *path* restricts
     everything to one file or subtree. *force* replaces what differs, after
     recording it; *fast_forward* updates an unmodified older tree; *delete*
@@ -45,6 +46,7 @@ class RestoreOptions:
     if_replica_exists: bool = False
     guards: tuple[str | tuple[str, ...], ...] = ()
     selection: "Selection | None" = None
+    groups: tuple[tuple[str, ...], ...] = ()
     path: str | bytes | None = None
     force: bool = False
     delete: bool = False

@@ -212,3 +212,38 @@ def test_the_selection_decides_what_is_present(replica: Replica, root: Path) -> 
 
     assert report.outcome == "restored"
     assert contents(root) == NEW | {"sub": None, "cache.bin": b"x"}
+
+
+GROUP = (("/flows.json", "/flows_cred.json", "/.config.*"),)
+FLOWS = {"flows.json": b"[1]", "flows_cred.json": b"{1}", ".config.runtime.json": b"{k}", "settings.js": b"1"}
+
+
+def test_a_file_that_is_restored_without_what_belongs_to_it_names_the_others(tmp_path: Path) -> None:
+    replica = replica_of(FLOWS)
+    root = write(tmp_path / "tree", FLOWS | {"flows.json": b"[2]", "flows_cred.json": b"{2}", "settings.js": b"2"})
+
+    report = replica.restore(root, path="flows.json", force=True, groups=GROUP)
+
+    (told,) = report.warnings
+    assert told.startswith(
+        "flows.json is restored without what belongs to it: flows_cred.json is not as in revision 1;"
+    )
+
+
+def test_p1_what_is_filled_in_beside_what_is_kept_is_told(tmp_path: Path) -> None:
+    replica = replica_of(FLOWS)
+    root = write(tmp_path / "tree", {"flows_cred.json": b"{2}", ".config.new.json": b"n"})
+
+    report = replica.restore(root, if_missing=True, guards=("flows.json",), groups=GROUP)
+
+    assert contents(root)["flows_cred.json"] == b"{2}"
+    assert [one for one in report.warnings if ".config.new.json, flows_cred.json are not as in revision 1" in one]
+
+
+def test_a_group_that_is_restored_as_a_whole_or_fits_is_not_talked_about(tmp_path: Path) -> None:
+    replica = replica_of(FLOWS)
+    fitting = replica.restore(write(tmp_path / "fits", FLOWS | {"flows.json": b""}), path="flows.json", groups=GROUP)
+    other = replica.restore(write(tmp_path / "other", FLOWS | {"settings.js": b""}), path="settings.js", groups=GROUP)
+    whole = replica.restore(write(tmp_path / "whole", {"settings.js": b"2"}), force=True, groups=GROUP)
+
+    assert (fitting.warnings, other.warnings, whole.warnings) == ((), (), ())

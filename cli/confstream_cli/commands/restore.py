@@ -139,7 +139,7 @@ def fill(
     replica, tree = stream.replica, Path(stream.tree)
     tracking = confstream.track(tree, tracked, asked.state_dir)
     guards = asked.guards or (tracking.guards if asked.if_missing else ())
-    asked = replace(asked, selection=tracking.selection, guards=guards)
+    asked = replace(asked, selection=tracking.selection, guards=guards, groups=tracking.profile.groups)
     record = confstream.recording(
         selection=tracking.selection, storage_options=storage, state_dir=asked.state_dir, actor=asked.actor
     )
