@@ -40,13 +40,13 @@ def held_back(old: Mapping[bytes, Entry], new: Mapping[bytes, Entry]) -> str:
     return ""
 
 
-def gone(old: Mapping[bytes, Entry], new: Mapping[bytes, Entry]) -> int:
-    """Return how many files *new* lacks, if that is more than half of *old*; else 0."""
+def gone(old: Mapping[bytes, Entry], new: Mapping[bytes, Entry], least: int = GUTTED_FILES_MIN) -> int:
+    """Return how many files *new* lacks, if that is more than half of *old* and *old* has *least*; else 0."""
     before, after = _files(old), _files(new)
     # What moved is not gone: its content is still there, under another name.
     kept = {new[path].hash for path in after}
     lost = sum(old[path].hash not in kept for path in before - after)
-    return lost if len(before) >= GUTTED_FILES_MIN and lost * 2 > len(before) else 0
+    return lost if len(before) >= least and lost * 2 > len(before) else 0
 
 
 def count(tree: Mapping[bytes, Entry]) -> int:
@@ -79,29 +79,32 @@ def suspicions(
     *,
     blank: Collection[bytes] = (),
     unsettled: Collection[bytes] = (),
+    strange: bool = False,
 ) -> list[tuple[str, str]]:
     """Return what is suspicious about the step from *old* to *new*: of which of ``KINDS``, and the reason in words.
 
     *blank* are the paths whose new content is blank, *unsettled* those that
-    were captured while they were still being written.
+    were captured while they were still being written. With *strange*, nobody
+    saw one become the other, and no file is too small and no tree has too few to count.
     """
     found: list[tuple[str, str]] = []
+    least = 0 if strange else SHRUNKEN_BYTES_MIN
     before, after = _files(old), _files(new)
-    if lost := gone(old, new):
+    if lost := gone(old, new, 1 if strange else GUTTED_FILES_MIN):
         found.append(("mass_delete", f"{lost} of {len(before)} files are gone"))
     found += [("empty", f"{_shown(path)} became blank") for path in sorted(blank) if path in before and old[path].size]
     found += [
         ("shrink", f"{_shown(path)} shrank from {old[path].size} to {new[path].size} bytes")
-        for path in sorted(path for path in before & after if _is_shrunken(old[path], new[path]))
+        for path in sorted(path for path in before & after if _is_shrunken(old[path], new[path], least))
         if path not in blank
     ]
     found += [("torn", f"{_shown(path)} was captured while it was being written") for path in sorted(unsettled)]
     return found
 
 
-def _is_shrunken(old: Entry, new: Entry) -> bool:
+def _is_shrunken(old: Entry, new: Entry, least: int) -> bool:
     # The truth about a symlink is its target: its size says nothing.
-    small = old.size >= SHRUNKEN_BYTES_MIN and new.size * 2 < old.size
+    small = old.size >= least and new.size * 2 < old.size
     return small and old.kind is Kind.FILE and new.kind is Kind.FILE
 
 

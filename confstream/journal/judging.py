@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from confstream import guards
 from confstream.clock import Clock
+from confstream.journal import stranger
 from confstream.journal.ledger import Ledger
 from confstream.meter import Meter
 from confstream.revision import OK, Status, Verdict
@@ -112,7 +113,8 @@ class Judge:
             # Before the revision itself: a doubt too many mends itself, one too few is never found.
             self._ledger.note(_NOTE, doubts.dump())
             self._doubts = doubts
-        return combined(invalid, suspicious)
+        still = OK if self._believe_all else stranger.still(self._ledger, self._clock.now_ns())
+        return combined(invalid, suspicious, still)
 
     def forget(self, paths: Collection[bytes]) -> None:
         """Doubt *paths* no more, durably: they are not of the tree any longer."""

@@ -20,6 +20,7 @@ from confstream.clock import Clock
 from confstream.complaint import Complaint
 from confstream.errors import ConfstreamError, UsageError
 from confstream.events import about
+from confstream.journal import stranger
 from confstream.journal.capture import Capture, Finding
 from confstream.journal.contents import ContentCache
 from confstream.journal.draft import Draft
@@ -316,10 +317,12 @@ class Recorder:
         if not finding.changes or finding.held:
             return None, OK
         contents = finding.contents
+        restored = restored_note(self._root) if authorship is None else None
+        if restored is not None:
+            stranger.trust(self._ledger)
         verdict = self._judge.verdict(
             current, finding.changes, lambda entry: self._content(entry, contents), finding.unsettled
         )
-        restored = restored_note(self._root) if authorship is None else None
         made = authorship or restored or Authorship("replicate")
         write_id = secrets.token_bytes(WRITE_ID_SIZE)
         draft = Draft(write_id, self._clock.now_ns(), self.labelled(made), finding.changes, verdict)

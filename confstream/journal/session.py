@@ -17,6 +17,7 @@ from confstream.complaint import Complaint
 from confstream.errors import ConfstreamError
 from confstream.events import about, carrying
 from confstream.journal import fork as forks
+from confstream.journal import stranger
 from confstream.journal.announcement import Before, announce
 from confstream.journal.draft import Draft
 from confstream.journal.ledger import Ledger
@@ -29,9 +30,10 @@ from confstream.log.intent import Intent, Published
 from confstream.log.publisher import Publisher, Writer
 from confstream.log.reader import LogReader
 from confstream.meter import Meter
-from confstream.revision import WRITE_ID_SIZE, Authorship, Status, Verdict
+from confstream.revision import WRITE_ID_SIZE, Authorship, Verdict
 from confstream.store import Store
 from confstream.tree import Tree, apply
+from confstream.validate import combined
 
 logger = logging.getLogger("confstream.uplink")
 
@@ -79,6 +81,8 @@ class Session:
         self.held = self.origin.held
         # The first revision over others' is judged against theirs: nobody did that when it was captured (P10).
         self._untracking: Intent | None = None
+        # Before the first revision of a journal is on the log, where its tree comes from is not known.
+        self._is_new = not ledger.base.number
         self._is_first = self.origin.relation in {Origin.BEHIND, Origin.DIVERGED, Origin.HELD}
         self._snapshot_number = max((0, *reader.listing.snapshots))
 
@@ -100,6 +104,10 @@ class Session:
             if self._is_first:
                 self._untrack(intent.tree)
                 intent = replace(intent, verdict=self._judged(intent))
+            elif self._is_new:
+                # What was captured before anybody could know of the doubt.
+                still = stranger.still(self._ledger, self._clock.now_ns())
+                intent = replace(intent, verdict=combined(intent.verdict, still))
             before = Before(self.publisher.head.tree, self.publisher.head.verdict)
             published = self.publisher.publish(intent, self._sources.find, self._sources.at_hand)
             with together:
@@ -176,10 +184,12 @@ class Session:
             publisher.supersedes = supersedes
 
     def _judged(self, intent: Intent) -> Verdict:
-        over = guards.judge(self.publisher.head.tree, intent.tree)
-        if Status.OK in {over.status, intent.verdict.status}:
-            return intent.verdict if over.status is Status.OK else over
-        return replace(intent.verdict, reasons=(*intent.verdict.reasons, *over.reasons))
+        # What somebody restored is what somebody wants, however small.
+        strange = self._is_new and self._settings.guards and intent.authorship.source != "restore"
+        over = stranger.judge(self.publisher.head.tree, intent.tree, known=not strange)
+        if strange:
+            stranger.doubt(self._ledger, over, self._clock.now_ns())
+        return combined(intent.verdict, over)
 
     def _begin(self, reader: LogReader) -> Comparison:
         head = self.publisher.head
