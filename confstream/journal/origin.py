@@ -16,10 +16,14 @@ from confstream.journal.ledger import Ledger
 from confstream.log.intent import Head
 from confstream.log.reader import LogReader
 from confstream.revision import Position
-from confstream.tree import Tree
+from confstream.tree import Tree, apply_to
 
 SEARCHED_MAX = 2000
 """How many of the newest revisions are compared with a tree of unknown origin."""
+
+
+RECORDED_MAX = 200
+"""How many of the newest revisions are searched for what a writer was about to publish itself."""
 
 
 class Origin(StrEnum):
@@ -66,7 +70,9 @@ def compare(ledger: Ledger, reader: LogReader, head: Head, *, guards: bool) -> C
         )
         return Comparison(Origin.DIVERGED, note, supersedes=(1, number) if number else None)
     if current.matches(head.tree):
-        return Comparison(Origin.IN_SYNC, confirmed=confirmed, adopt=not pending and known != number)
+        confirmed += _recorded_by_others(ledger, reader, head, known, pending)
+        left = len(confirmed) < len(ledger.pending)
+        return Comparison(Origin.IN_SYNC, confirmed=confirmed, adopt=not left and known != number)
     if guards and (held := rules.held_back(head.tree, current)):
         return Comparison(
             Origin.HELD,
@@ -130,6 +136,34 @@ def _confirmed(ledger: Ledger, reader: LogReader, number: int) -> tuple[tuple[by
             break
         confirmed.append((write_id, found[write_id]))
     return tuple(confirmed)
+
+
+def _recorded_by_others(
+    ledger: Ledger, reader: LogReader, head: Head, known: int, pending: Sequence[Draft]
+) -> tuple[tuple[bytes, Position], ...]:
+    """Return the *pending* drafts at the front whose trees others published since, with where they are.
+
+    Two writers that see the same changes leave them once: published again over
+    the newest state, older ones would follow it as if somebody had gone back.
+    """
+    if known == head.position.number or not pending:
+        return ()
+    if len(pending) == 1:
+        return ((pending[0].write_id, head.position),)
+    first = max(known + 1, head.position.number - RECORDED_MAX + 1)
+    published = iter([(made.revision.tree_hash, made.position) for made in reader.revisions(first)])
+    waiting = {draft.write_id for draft in pending}
+    entries, found = dict(ledger.settled), []
+    for draft in ledger.pending:
+        apply_to(entries, draft.changes)
+        if draft.write_id not in waiting:
+            continue
+        digest = Tree(entries.values()).digest
+        where = next((position for tree_hash, position in published if tree_hash == digest), None)
+        if where is None:
+            break
+        found.append((draft.write_id, where))
+    return tuple(found)
 
 
 def _older(

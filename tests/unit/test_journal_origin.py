@@ -35,6 +35,47 @@ def test_a_tree_equal_to_the_log_is_in_sync_and_publishes_nothing(root: Path, re
     assert replica.head == 2
 
 
+def test_states_that_another_writer_published_already_are_not_published_again(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    put(root, a="1")
+    with start(root, publish=False) as journal:
+        for text in ("2", "3"):
+            put(root, a=text)
+            journal.capture()
+        journal.abort()
+    for content in (b"1", b"2", b"3"):
+        replica.edit({"a": content})
+
+    with start(root) as journal:
+        journal.sync(PATIENCE_SECONDS)
+        assert (journal.status().pending, journal.status().position.number) == (0, 3)
+
+    assert [made.tree_hash for made in replica.revisions()] == list(
+        dict.fromkeys(made.tree_hash for made in replica.revisions())
+    )
+    assert replica.head == 3
+
+
+def test_a_state_that_only_this_writer_saw_is_published_though_the_newest_is_known(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    put(root, a="1")
+    with start(root, publish=False) as journal:
+        for text in ("only here", "3"):
+            put(root, a=text)
+            journal.capture()
+        journal.abort()
+    for content in (b"1", b"3"):
+        replica.edit({"a": content})
+
+    with start(root) as journal:
+        journal.sync(PATIENCE_SECONDS)
+
+    assert replica.head == 4
+    assert replica.files() == {"a": b"3"}
+
+
 def test_what_changed_while_nobody_looked_is_published(root: Path, replica: Replica, start: Open) -> None:
     seed(root, start, a="1")
     put(root, a="2")
