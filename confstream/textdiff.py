@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from confstream.masking import mask_text
+from confstream.profiles.masking import mask_known
 from confstream.tree import Change, Kind, Op
 
 SHOWN_BYTES_MAX = 8 * 1024 * 1024
@@ -153,7 +154,7 @@ class _Lines:
 
     def __init__(self, text: str, path: bytes, *, mask: bool) -> None:
         self.raw = _split(text)
-        self.shown = _split(mask_text(text, path)) if mask else self.raw
+        self.shown = _split(mask_known(mask_text(text, path), path)) if mask else self.raw
 
     def line(self, sign: str, index: int, *, line_ends: bool = False, note: str = "") -> list[str]:
         raw, shown = self.raw[index], self.shown[index].removesuffix("\n")
