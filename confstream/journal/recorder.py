@@ -75,7 +75,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._in_flight: Counter[bytes] = Counter()
         self._order = 0
-        self._unprotected = Unprotected()
+        self._unprotected = Unprotected(clock)
         self._absence = Complaint(logger, clock)
         self._restore_counted = False
         self.held = ""

@@ -94,7 +94,8 @@ class Session:
         while not self._stop.is_set():
             with self._choosing:
                 pending = self._ledger.pending
-                if not pending or {draft.write_id for draft in pending} <= self.held or self._is_held_back(pending):
+                all_held = bool(self.held) and {draft.write_id for draft in pending} <= self.held
+                if not pending or all_held or self._is_held_back(pending):
                     return
                 self.held = frozenset()
                 # From here until it is confirmed its outcome may be unknown: it must stay what it is (I5).

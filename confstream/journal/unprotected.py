@@ -1,4 +1,4 @@
-"""What is there and cannot be recorded, said once when it begins and once when it is over (P6, P7).
+"""What is there and cannot be recorded, said when it begins, now and then while it lasts, and when it is over (P6, P7).
 
 A file of another user that this process may not read is the gap that nobody
 notices until the day of the restore: it is an error that names the file and
@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Container, Iterable, Mapping
 
 from confstream.checkout import shown
+from confstream.clock import Clock
+from confstream.complaint import REPEAT_SECONDS
 from confstream.events import about
 
 _log = logging.getLogger("confstream.journal")
@@ -19,7 +21,9 @@ _NAMED_MAX = 3
 class Unprotected:
     """The paths that could not be read at the last look."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._said_at = 0.0
         self._paths: frozenset[bytes] = frozenset()
 
     def note(
@@ -27,7 +31,11 @@ class Unprotected:
     ) -> None:
         """Say what of *unreadable* is new, and what of it is over: whether by being read or by going away."""
         before, self._paths = self._paths, frozenset(unreadable)
-        new = sorted(self._paths - before)
+        new, now = sorted(self._paths - before), self._clock.elapsed_seconds()
+        if not new and now - self._said_at >= REPEAT_SECONDS:
+            new = sorted(self._paths)
+        if new:
+            self._said_at = now
         self._say_new(
             {path: unreadable[path] for path in new if path not in too_large},
             f"uid {os.geteuid()} may not read it",

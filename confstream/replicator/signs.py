@@ -122,4 +122,12 @@ class Signs:
     def _test(self) -> None:
         broken = [name for name, test in self._validators.self_test().items() if not test.ok]
         self._pulse.note(validators=broken)
+        if broken and self._test_at is not None:
+            # That it broke was said by the validators themselves; that it lasts is said here (P7).
+            names = ", ".join(broken)
+            logger.error(
+                "broken still, and what they check is not checked: %s",
+                names,
+                extra=about("validator_broken", validator=names),
+            )
         self._test_at = self._clock.elapsed_seconds() + _TEST_AGAIN_SECONDS if broken else None
