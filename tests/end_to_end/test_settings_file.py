@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import Replicas
+from tests.endpoints import Endpoints
 from tests.processes import Finished, Process, confstream, run_confstream
 
 
@@ -278,3 +279,26 @@ def test_both_signals_reach_every_stream(places: dict[str, tuple[Path, str]], tm
 
     assert ended.code == 0, ended
     assert ended.stderr.count("done: revision 1 is on the replica") == 2
+
+
+def test_p7_health_is_red_for_the_stream_that_ended_and_for_no_other(
+    places: dict[str, tuple[Path, str]], replicas: Replicas, tmp_path: Path
+) -> None:
+    places["frigate"][0].rename(tmp_path / "elsewhere")
+    file = _file(tmp_path, places, top="listen: 127.0.0.1:0")
+
+    with confstream("replicate", "--config", file) as process:
+        seen = Endpoints(process)
+        _until_there(replicas, places["zigbee"], process, "cameras: {}\nb: 2\n")
+        seen.wait_for_reason("ended")
+        health = seen.health
+        metrics = seen.get("/metrics")[1]
+        process.stop()
+
+    assert health["code"] == 503
+    assert {stream["stream"]: bool(stream["reasons"]) for stream in health["streams"]} == {
+        "frigate": True,
+        "zigbee": False,
+    }
+    assert 'stream="frigate"' in metrics
+    assert 'stream="zigbee"' in metrics

@@ -126,3 +126,70 @@ def _strange_files(history: GitHistory) -> tuple[list[bytes], list[bytes]]:
         except yaml.YAMLError:
             legal.append(content)
     return legal[:9], broken[:9]
+
+
+_BROKEN = {
+    "multi.yaml": (b"a: 1\n---\nb: [\n", "multi.yaml:4:1: "),
+    ".storage/core.config": (b'{"version": 1,\n "data": }\n', ".storage/core.config:2:10: "),
+    "plain.json": (b'{"a": 1\n', "plain.json:2:1: "),
+    "lines.jsonl": (b'{"a": 1}\n{"a": \n', "lines.jsonl:2:7: "),
+    "settings.toml": (b"[a]\nb = \n", "settings.toml:2:5: "),
+    "config.xml": (b"<Config>\n  <A></B>\n</Config>\n", "config.xml:2:8: "),
+    "app.ini": (b"a = 1\n[server\n", "app.ini:2:1: "),
+}
+_LEGAL = {
+    "tags.yaml": b"a: !secret b\n<<: !include c\n---\nx: &a 1\ny: &a 2\n",
+    ".storage/lovelace": b'{"version": 1}\n',
+    "lines.ndjson": b'{"a": 1}\n\n{"b": 2}\n',
+    "other.toml": b"a = 1\n",
+    "other.xml": b"<a/>\n",
+    "grafana.ini": b"key = 1\n[server]\n",
+}
+
+
+def test_every_kind_of_file_is_judged_with_line_and_column_from_the_file_to_the_screen(
+    replicas: Replicas, tree: Path
+) -> None:
+    replica = replicas.make()
+    (tree / ".storage").mkdir()
+    for name, content in _LEGAL.items():
+        (tree / name).write_bytes(content)
+    for name in _BROKEN:
+        (tree / name).write_bytes(b"")
+    assert run_confstream("replicate", "--once", tree, replica, "--profile", "none", *_OPTIONS).code == 0
+    for name, (content, _) in _BROKEN.items():
+        (tree / name).write_bytes(content)
+
+    done = run_confstream("replicate", "--once", tree, replica, "--profile", "none", *_OPTIONS)
+
+    assert done.code == 0, done
+    first, second = replicas.look_at(replica).log()
+    assert first.verdict.status is Status.OK
+    assert sorted(reason.split(": ")[0] + ": " for reason in second.verdict.reasons) == sorted(
+        place for _, place in _BROKEN.values()
+    )
+    rows = json.loads(run_confstream("log", replica, "--json", "--limit", "1").stdout)
+    status = json.loads(run_confstream("status", replica, "--json").stdout)
+    assert rows["verdict"] == {"status": "invalid", "reasons": list(second.verdict.reasons)}
+    assert status["doubtful"][0]["reasons"] == list(second.verdict.reasons)
+    shown = run_confstream("show", replica).stdout
+    assert [place for _, place in _BROKEN.values() if place not in shown] == []
+
+
+def test_p10_what_became_blank_shrank_or_is_gone_is_doubted_with_its_reason(replicas: Replicas, tree: Path) -> None:
+    replica = replicas.make()
+    for number in range(8):
+        (tree / f"{number}.txt").write_text(f"{number}\n" * 2000)
+    command = ("replicate", "--once", tree, replica, "--profile", "none", *_OPTIONS)
+    assert run_confstream(*command).code == 0
+    (tree / "0.txt").write_text(" \n")
+    (tree / "1.txt").write_text("1\n" * 900)
+    assert run_confstream(*command).code == 0
+    for number in range(2, 7):
+        (tree / f"{number}.txt").unlink()
+    assert run_confstream(*command).code == 0
+
+    said = {entry.number: (entry.verdict.status, entry.verdict.reasons) for entry in replicas.look_at(replica).log()}
+    assert said[2] == (Status.SUSPICIOUS, ("0.txt became blank", "1.txt shrank from 4000 to 1800 bytes"))
+    assert said[3] == (Status.SUSPICIOUS, ("5 of 8 files are gone", "still blank: 0.txt"))
+    assert json.loads(run_confstream("status", replica, "--json").stdout)["latest_good"] == 1
