@@ -28,30 +28,25 @@ def numbers_at(parent: int, name: bytes) -> Numbers | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def put(parent: int, name: bytes, new: bytes, expected: Collection[Numbers]) -> bool:
+def put(parent: int, name: bytes, new: bytes, expected: Collection[Numbers | None]) -> bool:
     """Give *new* the name *name*; return False, with *name* as it was, if what is there is none of *expected*.
 
-    Nothing is expected to be there if *expected* is empty.
+    ``None`` among *expected* is nothing.
     """
-    if not expected:
+    try:
+        if any(expected):
+            return _exchange(parent, name, new, expected)
+    except FileNotFoundError:
+        # It is not there any more: somebody deleted it, unless that was expected as well.
+        pass
+    if None in expected:
         with contextlib.suppress(FileExistsError):
             return durable.rename_new(parent, new, name)
-        return False
-    try:
-        if not durable.exchange(parent, new, name):
-            return _put_after_a_look(parent, name, new, expected)
-    except FileNotFoundError:
-        # Somebody deleted it meanwhile.
-        return False
-    if numbers_at(parent, new) in expected:
-        os.unlink(new, dir_fd=parent)
-        return True
-    durable.exchange(parent, new, name)
     _refuse_directory(parent, name)
     return False
 
 
-def take_away(parent: int, name: bytes, expected: Collection[Numbers]) -> bool:
+def take_away(parent: int, name: bytes, expected: Collection[Numbers | None]) -> bool:
     """Delete *name*; return False, with *name* as it was, if what is there is none of *expected*."""
     aside = durable.temporary_name()
     try:
@@ -70,12 +65,21 @@ def take_away(parent: int, name: bytes, expected: Collection[Numbers]) -> bool:
     return False
 
 
-def _put_after_a_look(parent: int, name: bytes, new: bytes, expected: Collection[Numbers]) -> bool:
-    if numbers_at(parent, name) not in expected:
-        _refuse_directory(parent, name)
-        return False
-    os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
-    return True
+def _exchange(parent: int, name: bytes, new: bytes, expected: Collection[Numbers | None]) -> bool:
+    if not durable.exchange(parent, new, name):
+        if (found := numbers_at(parent, name)) is None:
+            raise FileNotFoundError
+        if found not in expected:
+            _refuse_directory(parent, name)
+            return False
+        os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
+        return True
+    if numbers_at(parent, new) in expected:
+        os.unlink(new, dir_fd=parent)
+        return True
+    durable.exchange(parent, new, name)
+    _refuse_directory(parent, name)
+    return False
 
 
 def _refuse_directory(parent: int, name: bytes) -> None:

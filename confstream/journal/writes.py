@@ -235,8 +235,7 @@ class Placer:
         before: tuple[int, ...] | None,
     ) -> bool:
         # What another draft of this process left there since is no news either.
-        known = (before and before[:3], self._left.get(path))
-        expected = [numbers for numbers in known if numbers is not None]
+        expected = {before and before[:3], self._left.get(path, before and before[:3])}
         if path not in temporary:
             return take_away(parent, name, expected)
         done = put(parent, name, temporary[path], expected)

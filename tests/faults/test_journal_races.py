@@ -10,6 +10,7 @@ import pytest
 from confstream import durable
 from confstream.journal import recorder, swap, writes
 from confstream.journal.ledger import Ledger
+from confstream.tree import Change, Entry, Op
 from tests.journals import PATIENCE_SECONDS, Open, Replica, opener
 
 THEIRS = b"theirs, in the last moment\n"
@@ -128,16 +129,30 @@ def test_what_is_expected_is_replaced_and_what_is_not_stays(
         for name in (b"one", b"two", b"three"):
             durable.create(directory, name, name)
 
-        assert not swap.put(directory, b"config.yml", b"one", [])
+        assert not swap.put(directory, b"config.yml", b"one", [None])
         assert not swap.put(directory, b"config.yml", b"one", [(1, 2, 3)])
         assert not swap.take_away(directory, b"config.yml", [(1, 2, 3)])
         assert (root / "config.yml").read_bytes() == b"a: 1\n"
         assert swap.put(directory, b"config.yml", b"two", [numbers])
-        assert swap.put(directory, b"new", b"three", [])
-        assert not swap.put(directory, b"gone", b"one", [numbers]) or not supported
+        assert not swap.put(directory, b"new", b"three", [numbers])
+        assert swap.put(directory, b"new", b"three", [None, numbers])
 
     assert {path.name: path.read_bytes() for path in root.iterdir()} == {
         "config.yml": b"two",
         "new": b"three",
         "one": b"one",
     }
+
+
+def test_a_write_after_a_delete_of_the_same_process_is_placed_although_the_file_is_gone(root: Path) -> None:
+    placer = writes.Placer(root)
+    seen = writes.stamp_numbers(root, b"config.yml")
+    entry = Entry.file(b"config.yml", b"ours\n", 0o644, uid=os.getuid(), gid=os.getgid())
+    write, delete = [Change.put(entry)], [Change(Op.DELETE, b"config.yml")]
+
+    with placer.prepared(write, {entry.hash: b"ours\n"}) as temporary:
+        # Both were planned while the file was there.
+        placer.place(delete, {}, 1, {b"config.yml": seen})
+        placer.place(write, temporary, 2, {b"config.yml": seen})
+
+    assert (root / "config.yml").read_bytes() == b"ours\n"
