@@ -14,7 +14,7 @@ from pathlib import Path
 from confstream import durable
 from confstream.checkout.marker import Marker
 from confstream.checkout.plan import Action, Verb, shown
-from confstream.checkout.state import ASIDE, PRIVATE, STATE, make_private
+from confstream.checkout.state import ASIDE, MARKER, PRIVATE, STATE, make_private
 from confstream.errors import IntegrityError, RefusedError
 from confstream.tree import Entry
 
@@ -37,6 +37,8 @@ class Place:
         self._marker = marker
         self._owner = state_owner
         self._placed = {staged.ino for staged in marker.staged.values()}
+        # By the file system's own clock, which stamps the files as well.
+        self._since_ns = os.stat(MARKER, dir_fd=state).st_mtime_ns
 
     def set_aside(self, path: bytes, *, planned: bool = True) -> None:
         """Move *path* to the aside directory, under the same path; a planned move is done once."""
@@ -75,6 +77,9 @@ class Place:
                 status = _status(parent, name)
                 if status is None or stat.S_ISDIR(status.st_mode):
                     return False
+                if self._is_edited(status):
+                    self.set_aside(path, planned=False)
+                    return True
                 os.unlink(name, dir_fd=parent)
         except OSError as error:
             if error.errno not in _GONE:
@@ -132,7 +137,9 @@ class Place:
                     f"{shown(action.path)} and another path of this restore are one name on this file system; "
                     f"the restore is not finished"
                 )
-            if status is not None and (action.verb is Verb.WRITE or stat.S_ISDIR(status.st_mode)):
+            if status is not None and (
+                action.verb is Verb.WRITE or stat.S_ISDIR(status.st_mode) or self._is_edited(status)
+            ):
                 self.set_aside(action.path, planned=False)
             self._dress(staging, staged, action, entry)
             try:
@@ -154,7 +161,7 @@ class Place:
             if linked and os.readlink(name, dir_fd=parent) == entry.target:
                 self._give(parent, name, action)
                 return
-            if status is not None and stat.S_ISDIR(status.st_mode):
+            if status is not None and (stat.S_ISDIR(status.st_mode) or self._is_edited(status)):
                 self.set_aside(action.path, planned=False)
 
             def link(directory: int, temporary: bytes) -> None:
@@ -171,6 +178,10 @@ class Place:
                 if error.errno != errno.EXDEV:
                     raise
                 self._across(parent, name, lambda temporary: link(parent, temporary))
+
+    def _is_edited(self, status: os.stat_result) -> bool:
+        """Return whether somebody touched a file since the switch began: then nobody has recorded it (P1)."""
+        return status.st_ctime_ns >= self._since_ns
 
     def put_meta(self, action: Action) -> None:
         """Give the file or symlink of *action* its owner and mode; its content is right."""

@@ -73,6 +73,7 @@ def stage(
             marker = Marker(tuple(actions), staged, _aside_name(state, clock), dict(note or {}))
             checkpoint("write the marker")
             durable.replace(state, MARKER, encode(marker), owner=owner)
+            _check_again(descriptor, state, actions, expected or {})
         except BaseException:
             if not _exists(state, MARKER):
                 remove_below(state, STAGING)
@@ -145,6 +146,19 @@ def _check_ground(root: int, actions: Sequence[Action], expected: Mapping[bytes,
             raise RefusedError(f"{shown(path)} changed while the restore was prepared; nothing was changed, try again")
         if action.verb is Verb.SET_ASIDE and found and found.kind is Kind.DIRECTORY and found.dev != device:
             raise RefusedError(f"{shown(path)} is on another file system and cannot be set aside; move it away")
+
+
+def _check_again(root: int, state: int, actions: Sequence[Action], expected: Mapping[bytes, Stamp]) -> None:
+    """Take the marker back if the ground is another one by now: nothing was changed yet.
+
+    What is edited from here on is younger than the marker, and will be set aside.
+    """
+    try:
+        _check_ground(root, actions, expected)
+    except BaseException:
+        os.unlink(MARKER, dir_fd=state)
+        durable.sync_directory(state)
+        raise
 
 
 def _look(root: int, path: bytes, cleared: set[bytes]) -> Stamp | None:

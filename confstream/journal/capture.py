@@ -245,6 +245,11 @@ class Capture:
             self._selection.tracks(path, is_dir=self._is_directory(path))
         )
 
+    @property
+    def stamps(self) -> Mapping[bytes, Stamp]:
+        """Return the stamps of what was captured or written last."""
+        return dict(self._stamps)
+
     def stamp(self, path: bytes) -> Stamp | None:
         """Return what the disk says about *path* now."""
         return scan.stamp(self._root, path)

@@ -274,6 +274,7 @@ class Journal:
                 rewind(
                     self.root, self._ledger, found, before,
                     wanted=wanted, delete=delete, selection=self.selection, clock=self.clock,
+                    expected=self._recorder.stamps,
                 )  # fmt: skip
         finally:
             found.close()

@@ -147,6 +147,11 @@ class Recorder:
         """Return what the disk says about *path* now."""
         return self._capture.stamp(path)
 
+    @property
+    def stamps(self) -> Mapping[bytes, Stamp]:
+        """Return what the captured files and links looked like, to be compared as ``is_as_remembered`` does."""
+        return self._capture.stamps
+
     def leaves_out(self, path: bytes) -> bool:
         """Return whether *path* is, by what it holds, nothing to be recorded."""
         with self._lock:
@@ -244,7 +249,9 @@ class Recorder:
                 # Before the check: what somebody writes after this is noticed when the files are placed.
                 before = {change.path: stamp_numbers(self._root, change.path) for change in changes}
                 # Another thread may have changed what this one builds on while it wrote its files.
-                if not _same_files(changes, self._plan(batch)) or (patient and self._edited(_files(changes))):
+                if not _same_files(changes, self._plan(batch)) or (
+                    patient and self._edited([*batch.puts, *batch.deletes])
+                ):
                     return None
                 draft, order = self._intent(changes, authorship, verdict, before), self._order
                 self._order += 1
@@ -377,10 +384,6 @@ class _NotPlacedError(Exception):
     def __init__(self, reason: ConfstreamError) -> None:
         super().__init__(str(reason))
         self.reason = reason
-
-
-def _files(changes: Sequence[Change]) -> list[bytes]:
-    return [change.path for change in changes if change.entry is None or change.entry.kind is not Kind.DIRECTORY]
 
 
 def _same_files(planned: Sequence[Change], again: Sequence[Change]) -> bool:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from confstream import checkout, scan
@@ -12,6 +12,7 @@ from confstream.journal.ledger import Ledger
 from confstream.journal.views import Captured, Local, part_of
 from confstream.meter import Meter
 from confstream.scan import RootGoneError, Selection
+from confstream.stamp import Stamp
 from confstream.tree import Kind, Tree
 
 
@@ -25,8 +26,9 @@ def rewind(
     delete: bool,
     selection: Selection | None,
     clock: Clock,
+    expected: Mapping[bytes, Stamp],
 ) -> None:
-    """Bring *root*, or only *wanted*, to the state *found*; *before* is the capture of what is there.
+    """Bring *root*, or only *wanted*, to the state *found*; *before* is the capture of what is there, *expected* of it.
 
     Raise ``NotFoundError`` if *found* has no *wanted*, ``PartialError`` and
     ``RefusedError`` where something would be lost.
@@ -41,7 +43,8 @@ def rewind(
     if lost:
         raise PartialError(f"{os.fsdecode(lost[0])!r} could not be recorded before; nothing was changed")
     if actions:
-        checkout.stage(root, actions, found.content, clock=clock)
+        there = {path: stamp for path, stamp in expected.items() if path in current}
+        checkout.stage(root, actions, found.content, clock=clock, expected=there)
         checkout.finish(root)
 
 
