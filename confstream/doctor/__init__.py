@@ -190,7 +190,7 @@ def _of_replica(subject: Subject, clock: Clock, journal: Glance | None) -> Itera
         there = Distance(store, clock, subject.storage_options or {})
         yield from look("credentials", there.credentials)
         yield from look("replica", there.replica)
-        yield from look("clock", there.clock) if there.is_reached else ()
+        yield from look("clock", there.clock) if there.has_answered else ()
         if isinstance(store, LocalStore):
             yield from look("room for the replica", lambda: ground.room("replica", Path(store.url)))
         if not there.is_reached:

@@ -81,6 +81,11 @@ class Distance:
         return self._listing is not None
 
     @property
+    def has_answered(self) -> bool:
+        """Return whether the server said anything, be it no: then it told the time, too."""
+        return self.is_reached or bool(getattr(core_of(self._store), "server_date", ""))
+
+    @property
     def is_there(self) -> bool:
         """Return whether there is a log to look at."""
         return self._listing is not None and not self._listing.empty

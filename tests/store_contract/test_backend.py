@@ -1,5 +1,6 @@
 """check-backend finds fit what is fit, unfit what is not, and leaves nothing behind."""
 
+import http.server
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from confstream import backend, check_backend
 from confstream.backend import BackendReport, bench, fencing, place, timing
 from confstream.backend.cutting import CuttingProxy as LibraryProxy
 from confstream.check import Check, Level, worst
+from confstream.clock import SystemClock
 from confstream.errors import (
     AccessDeniedError,
     ConfstreamError,
@@ -288,23 +290,49 @@ def test_a_clock_that_is_off_is_told(
 ) -> None:
     store = open_store(use_s3(moto_server), storage_options=moto_server.quick_options)
     store.list()
-    from confstream.clock import SystemClock  # noqa: PLC0415
-
     check = timing.clock(store, ManualClock(SystemClock().now_ns() + seconds * 10**9))
 
     assert check.level is level
     assert ("behind" if seconds < 0 else "ahead of") in check.found
 
 
-def test_a_refusal_tells_the_time_too(
+class _Refusing(http.server.BaseHTTPRequestHandler):
+    """Refuses as S3 does whom it takes for coming from another time; its answers have the Date of this machine."""
+
+    def do_GET(self) -> None:
+        body = error_body("RequestTimeTooSkewed")
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def test_a_refusal_tells_the_time_too() -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        options = {"key": "a", "secret": "b", "endpoint_url": f"http://127.0.0.1:{server.server_address[1]}"}
+
+        check = timing.clock(
+            open_store("s3://bucket/x", storage_options=options), ManualClock(SystemClock().now_ns() - 7200 * 10**9)
+        )
+
+        server.shutdown()
+    assert (check.level, check.error) == (Level.FAIL, UnavailableError)
+    assert "our clock is 7" in check.found
+    assert "behind the server's" in check.found
+
+
+def test_a_refusal_without_a_time_is_the_answer(
     moto_server: S3Server, use_s3: Callable[[S3Server], str], moto_proxy: CuttingProxy
 ) -> None:
-    url = use_s3(moto_server)
     options = {**moto_server.quick_options, "endpoint_url": moto_proxy.endpoint}
-    moto_proxy.fail("status", method="GET", status=403, body=error_body("RequestTimeTooSkewed"), times=10)
+    moto_proxy.fail("status", method="GET", status=403, body=error_body("AccessDenied"), times=10)
 
-    with pytest.raises(AccessDeniedError, match="clock of this machine is wrong"):
-        timing.clock(open_store(url, storage_options=options), ManualClock())
+    with pytest.raises(AccessDeniedError):
+        timing.clock(open_store(use_s3(moto_server), storage_options=options), ManualClock())
 
 
 def test_the_worst_failure_is_the_one_to_mend_first() -> None:
