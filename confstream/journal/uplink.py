@@ -71,7 +71,7 @@ class Uplink:
         self._new_id = new_id
         self._meter = meter or Meter()
         self._outage = Outage(logger, clock, settings.fail_after_seconds)
-        self._stage = Stage.CONNECT
+        self._stage, self._failures = Stage.CONNECT, 0
         self._standby = Standby(clock, takeover=settings.takeover)
         self._state = UplinkState()
         self._changed = threading.Condition()
@@ -144,11 +144,11 @@ class Uplink:
     def wait(self, timeout_seconds: float | None) -> None:
         """Return once the replica holds every draft there was when this was called (P4).
 
-        Raise at once what waiting cannot mend, and ``UnavailableError`` with
-        the last error when *timeout_seconds* are over.
+        Raise what waiting cannot mend as soon as one more attempt has shown it,
+        and ``UnavailableError`` with the last error when *timeout_seconds* are over.
         """
         with self._changed:
-            wanted, seen = self._pending_ids(), self._session
+            wanted, seen, failures = self._pending_ids(), self._session, self._failures
 
             def done() -> bool:
                 nonlocal seen
@@ -157,7 +157,8 @@ class Uplink:
                     # How the tree stands to the log is only known now, and may be a draft of its own.
                     wanted.update(self._pending_ids())
                     seen = session
-                if state.phase in {Phase.FENCED, Phase.STANDBY, Phase.STOPPED} or isinstance(state.error, _FINAL):
+                is_final = isinstance(state.error, _FINAL) and self._failures > failures
+                if is_final or state.phase in {Phase.FENCED, Phase.STANDBY, Phase.STOPPED}:
                     return True
                 held = session.held if session is not None else frozenset()
                 return state.connected and wanted.isdisjoint(self._pending_ids() - held)
@@ -213,7 +214,7 @@ class Uplink:
         left = len(self._ledger.pending)
         if not left or isinstance(error, FencedError):
             raise error
-        kind = type(error) if finished else UnavailableError
+        kind = type(error) if finished or isinstance(error, _FINAL) else UnavailableError
         raise kind(f"{left} revision(s) are not on the replica: {error}; they are safe in the journal") from error
 
     def _release(self) -> None:
@@ -382,6 +383,7 @@ class Uplink:
         self._set(connected=True, **changes)
 
     def _failed(self, error: ConfstreamError) -> None:
+        self._failures += 1
         pending = len(self._ledger.pending)
         self._outage.failed(error, self._stage, pending)
         session = self._session

@@ -189,6 +189,23 @@ def test_p7_whoever_waits_has_the_next_attempt_made_soon(root: Path, replica: Re
     assert replica.files() == {"a": b"0"}
 
 
+def test_p7_a_refusal_of_before_is_no_answer_to_who_asks_now(root: Path, replica: Replica, start: Open) -> None:
+    clock = ManualClock(auto=False)
+    journal = start(root, clock=clock)
+    journal.sync(PATIENCE_SECONDS)
+    replica.plan += [fail_on(call, times=FOREVER, error=AccessDeniedError) for call in ("put", "get", "list")]
+    journal.write("a", "0")
+    _wait_for_a_long_pause(clock, replica)
+    with pytest.raises(AccessDeniedError, match=r"1 revision\(s\) are not on the replica"):
+        journal.sync(PATIENCE_SECONDS)
+    replica.plan.clear()
+    clock.advance(PAUSE_SECONDS_FIRST)
+
+    journal.close(PATIENCE_SECONDS)
+
+    assert replica.files() == {"a": b"0"}
+
+
 @pytest.mark.parametrize("jump_seconds", [86_400, -3600])
 def test_p7_the_lag_is_time_that_passed_whatever_the_clock_on_the_wall_says(
     root: Path, replica: Replica, start: Open, jump_seconds: float
@@ -486,7 +503,7 @@ def _wait_for_a_long_pause(clock: ManualClock, replica: Replica) -> None:
     """Let time pass until the uplink has failed so often that it waits as long as it ever does."""
 
     def reached() -> bool:
-        if replica.plan[0].hits > 6 and clock.sleepers and clock.waits[-1] > PAUSE_SECONDS_MAX / 2:
+        if sum(fault.hits for fault in replica.plan) > 6 and clock.sleepers and clock.waits[-1] > PAUSE_SECONDS_MAX / 2:
             return True
         clock.advance(0.5)
         return False
