@@ -66,7 +66,7 @@ class Bound:
                 f"the journal was not made smaller: {error}", extra=about("journal_behind", error=error)
             )
         else:
-            self._complaint.over("recovered: the journal is smaller again")
+            self._complaint.over("recovered: the journal is smaller again", extra=about("recovered", what="journal"))
         # To merge is to write the log anew: not for every revision, however large the newest state is.
         self._merge_from = max(self._size_bytes_max, self._ledger.pending_bytes * 3 // 2)
         if fewer:
