@@ -136,6 +136,12 @@ def track(
 def _tracking(
     profile: Profile, why: str, options: TrackOptions, *, recognised: bool = False, doubt: str = ""
 ) -> Tracking:
-    guards = profile.guards if options.guard is None else tuple((path,) for path in options.guard)
     selection = profile.selection(options.include, options.exclude)
+    if options.guard is None:
+        # What is not tracked is on no replica: to miss it would be in vain.
+        guards = tuple(
+            names for names in profile.guards if any(selection.tracks(name.encode(), False) for name in names)
+        )
+    else:
+        guards = tuple((path,) for path in options.guard)
     return Tracking(profile, why, selection, guards, options, recognised, doubt)

@@ -61,6 +61,7 @@ def test_p2_a_lost_guard_of_the_recognised_profile_is_restored_although_nothing_
     done = run_confstream("restore", replica, tree, "--if-missing")
 
     assert done.code == 0, done
+    assert "profile frigate: as before" in done.stderr
     assert (tree / "config.yml").read_bytes() == config
     assert (tree / ".jwt_secret").read_text() == "newer\n"
 

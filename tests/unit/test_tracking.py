@@ -97,6 +97,11 @@ def test_a_guard_replaces_those_of_the_profile(tmp_path: Path) -> None:
     assert track(tmp_path, TrackOptions(guard=())).guards == ()
 
 
+def test_a_guard_that_is_not_tracked_is_not_missed(tmp_path: Path) -> None:
+    assert track(make(tmp_path, "frigate"), TrackOptions(include=("notes.txt",))).guards == ()
+    assert track(tmp_path, TrackOptions(exclude=("config.yml",))).guards == (("config.yml", "config.yaml"),)
+
+
 def test_an_unknown_profile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'frigate'"):
         track(tmp_path, TrackOptions("frigat"))

@@ -144,6 +144,10 @@ def fill(
         selection=tracking.selection, storage_options=storage, state_dir=asked.state_dir, actor=asked.actor
     )
     made = confstream.restore(replica, tree, asked, storage_options=storage, record_before=record, report=report)
+    if made.outcome != "present":
+        report(f"profile {tracking.profile.name}: {tracking.why}")
+        if tracking.doubt:
+            report(f"profile {tracking.profile.name}, but {tracking.doubt}")
     if made.outcome in {"restored", "finished"}:
         # What was restored may say what it is; the next restore knows then which file it has to miss.
         confstream.track(tree, tracked, asked.state_dir).remember(asked.state_dir or tree / ".confstream")
