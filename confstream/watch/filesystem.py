@@ -54,15 +54,29 @@ def filesystem_type(root: Path, mounts: bytes | None = None) -> str:
     return around[1]
 
 
+def mounted(root: bytes) -> tuple[object, ...]:
+    """Return what changes when something is mounted over the directory *root*, or at something in it."""
+    try:
+        status = Path(os.fsdecode(root)).stat()
+        found = [line for line in _MOUNTS.read_bytes().splitlines() if root in _OCTAL.sub(_unescaped, line)]
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, *found
+
+
 def _parsed(mounts: bytes) -> list[tuple[bytes, str]]:
     found = []
     for line in mounts.splitlines():
         left, separator, right = line.partition(b" - ")
         fields = left.split(b" ")
         if separator and len(fields) > 4 and right:  # noqa: PLR2004 - the fifth field is the mount point.
-            point = _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
+            point = _OCTAL.sub(_unescaped, fields[4])
             found.append((point, right.split(b" ")[0].decode("ascii", "replace")))
     return found
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8)])
 
 
 def _is_network(kind: str) -> bool:

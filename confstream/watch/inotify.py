@@ -2,6 +2,8 @@
 
 A new directory is watched first and listed afterwards, so that nothing made in
 between is missed. A renamed directory keeps its watch, under its new name.
+Mounts are watched too. Of a file with several names only the one that was
+written through is told; the next comparison finds the others.
 """
 
 import contextlib
@@ -19,6 +21,7 @@ from confstream.events import about
 from confstream.scan import STATE_NAME, Selection
 from confstream.settle import Mark
 from confstream.watch.events import Events, WatchLimitError
+from confstream.watch.filesystem import mounted
 
 _log = logging.getLogger("confstream.watch")
 
@@ -73,6 +76,8 @@ class Inotify:
         self._lost = False
         self._told_lost = False
         self._gather = _Gather()
+        self._mounts = _open_mounts()
+        self._mounted = mounted(root)
         self._kernel: Any = None
         try:
             self._start()
@@ -92,7 +97,7 @@ class Inotify:
             self._read()
         gather = self._gather
         self._told_lost = self._lost
-        return Events(gather.changed, tuple(gather.moved.items()), gather.overflow, root_lost=self._lost)
+        return Events(gather.changed, tuple(gather.moved.items()), gather.overflow, gather.rescan, self._lost)
 
     def wake(self) -> None:
         """Let ``wait`` return; nothing if it is closed already."""
@@ -104,9 +109,10 @@ class Inotify:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
-        if self._waker >= 0:
-            os.close(self._waker)
-            self._waker = -1
+        for descriptor in (self._waker, self._mounts):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._waker = self._mounts = -1
 
     def _start(self) -> None:
         """Make a new inotify instance and watch everything; what is found is no news."""
@@ -129,11 +135,16 @@ class Inotify:
         poll.register(self._waker, select.POLLIN)
         if kernel:
             poll.register(self._kernel.fileno(), select.POLLIN)
+            if self._mounts >= 0:
+                poll.register(self._mounts, select.POLLPRI)
         # Rounded up: a wait that ends too early is a busy loop.
         timeout = None if timeout_seconds is None else -int(-max(0.0, timeout_seconds) * 1000 // 1)
         ready = dict(poll.poll(timeout))
         if kernel and self._waker in ready:
             self._rest()
+        if kernel and self._mounts in ready:
+            before, self._mounted = self._mounted, mounted(self._root)
+            self._gather.rescan = before != self._mounted
         return kernel and self._kernel.fileno() in ready
 
     def _rest(self) -> None:
@@ -267,6 +278,13 @@ class Inotify:
         return self._selection is None or self._selection.tracks(path, is_dir)
 
 
+def _open_mounts() -> int:
+    """Return a descriptor that is urgent when mounts change, or -1."""
+    with contextlib.suppress(OSError):
+        return os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+    return -1
+
+
 def _limit(error: OSError) -> WatchLimitError:
     """Return what keeps inotify from working, and what to raise on the node so that it works."""
     found, setting = _LIMITS.get(error.errno or 0, (f"no inotify ({error.strerror})", ""))
@@ -285,6 +303,8 @@ class _Gather:
         self.changed: dict[bytes, Mark] = {}
         self.moved: dict[bytes, bytes] = {}
         self.overflow = overflow
+        # Something was mounted over the directory or in it, or unmounted, which no event tells.
+        self.rescan = False
         # Seen to be written to and not to be closed, under any name so far.
         self._open: dict[bytes, Mark] = {}
 

@@ -205,7 +205,7 @@ def test_p10_a_volume_that_is_unmounted_is_held_until_it_is_back(
     (volume / "config.yml").write_text("a: 1\n")
     subprocess.run(["mount", "--bind", volume, tree], check=True)
     try:
-        options = (*_OPTIONS, *LISTEN, "--scan-interval", "2s", "--state-dir", tmp_path / "state")
+        options = (*_OPTIONS, *_NO_SCAN, *LISTEN, "--state-dir", tmp_path / "state")
         with confstream("replicate", tree, replica, *options) as writer:
             endpoints = Endpoints(writer)
             onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
@@ -235,13 +235,10 @@ def test_p10_a_volume_mounted_over_the_directory_is_held(
 ) -> None:
     (tree / "config.yml").write_text("a: 1\n")
     (volume / "config.yml").write_text("of another volume\n")
-    with confstream(
-        "replicate", tree, replica, *_OPTIONS, "--scan-interval", "1s", "--state-dir", tmp_path / "state"
-    ) as writer:
+    with confstream("replicate", tree, replica, *_OPTIONS, *_NO_SCAN, "--state-dir", tmp_path / "state") as writer:
         onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
         subprocess.run(["mount", "--bind", volume, tree], check=True)
         try:
-            # No event tells of a mount: the comparison does.
             writer.wait_for_line("another volume is mounted where the directory was")
         finally:
             subprocess.run(["umount", "-l", tree], check=True)
