@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from confstream.clock import Clock
 from confstream.errors import (
     AccessDeniedError,
+    ConfstreamError,
     NoExclusiveCreateError,
     ObjectExistsError,
     ObjectMissingError,
@@ -103,7 +104,9 @@ class Contact:
                     self._failures.pop("read", None)
             else:
                 since_ns = self._failures[kind].since_ns if kind in self._failures else now_ns
-                self._failures[kind] = Failure(outcome, since_ns, str(error))
+                # What is none of ours may quote anything (P12).
+                text = str(error) if isinstance(error, ConfstreamError) else type(error).__name__
+                self._failures[kind] = Failure(outcome, since_ns, text)
 
     def read(self) -> Answers:
         """Return how the replica answers now."""

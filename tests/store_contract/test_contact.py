@@ -73,6 +73,15 @@ def test_p7_a_failure_counts_from_the_first_attempt_on_and_keeps_its_beginning()
     assert "injected" in failure.text
 
 
+def test_p12_an_error_that_is_none_of_ours_is_not_quoted() -> None:
+    counted = Counted()
+    store = counted.connect(before=fail_on("put", error=KeyError("canary-7261")))
+    with pytest.raises(KeyError):
+        store.put("a", b"1")
+
+    assert counted.contact.read().failures["write"].text == "KeyError"
+
+
 def test_an_answer_of_the_storage_is_no_failure() -> None:
     counted = Counted()
     store = counted.connect()
