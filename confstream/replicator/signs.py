@@ -18,8 +18,8 @@ logger = logging.getLogger("confstream.replicate")
 START_SECONDS_MAX = 900.0
 """How long opening the journal and the first look may take: everything may have to be read."""
 
-WORK_SECONDS_MAX = 120.0
-"""How long a turn may take besides its waiting."""
+WORK_SECONDS_MAX = 600.0
+"""How long a turn may take besides its waiting: many files may have changed, each judged by a slow program."""
 
 _TEST_AGAIN_SECONDS = 300.0
 """How often a broken validator gets another chance."""
