@@ -387,8 +387,9 @@ class Uplink:
         pending = len(self._ledger.pending)
         self._outage.failed(error, self._stage, pending)
         session = self._session
-        if isinstance(error, AccessDeniedError | IntegrityError) and session and session.publisher.in_doubt is None:
-            # Other credentials need another connection, and another history another look.
+        if isinstance(error, AccessDeniedError | IntegrityError) and session:
+            # Other credentials need another connection, and another history another look. An outcome that is unknown
+            # is found out as after a restart: what the log holds of it has its write id (P4).
             session.close()
             self._session = None
         phase, failing_ns = self._state.phase, self._state.failing_ns or self._clock.now_ns()

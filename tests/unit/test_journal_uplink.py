@@ -10,6 +10,7 @@ import pytest
 from confstream.clock import SystemClock
 from confstream.errors import (
     AccessDeniedError,
+    IntegrityError,
     NoExclusiveCreateError,
     OutcomeUnknownError,
     UnavailableError,
@@ -19,8 +20,8 @@ from confstream.journal.ledger import Ledger
 from confstream.journal.outage import PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX
 from confstream.journal.phase import Phase, UplinkSettings
 from confstream.revision import Position
-from confstream.testing import ManualClock, delay_put, fail_on
-from tests.journals import FOREVER, PATIENCE_SECONDS, Open, Replica, eventually, files_of, outage, sleeping
+from confstream.testing import FaultyStore, ManualClock, delay_put, fail_on
+from tests.journals import FOREVER, PATIENCE_SECONDS, Open, Replica, eventually, files_of, opener, outage, sleeping
 
 _CLOCK = SystemClock()
 
@@ -30,6 +31,18 @@ class QuickClock(SystemClock):
 
     def wait(self, event: Any, timeout_seconds: float) -> bool:
         return super().wait(event, min(timeout_seconds, 0.02))
+
+
+class LastingConnections(Replica):
+    """A replica of which each connection fails in its own way until it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connections: list[FaultyStore] = []
+
+    def store(self) -> FaultyStore:
+        self.connections.append(FaultyStore(self.memory))
+        return self.connections[-1]
 
 
 def test_p4_an_outage_loses_nothing_and_every_state_is_published_in_order(
@@ -135,7 +148,8 @@ def test_p7_a_denied_write_stays_an_error_though_reading_goes_on(
     caplog.set_level(logging.INFO, "confstream")
     with start(root, clock=QuickClock(), heartbeat_seconds=300) as journal:
         journal.write("a", "1")
-        journal.sync(PATIENCE_SECONDS)
+        # A heartbeat that is denied is another message than a revision that is.
+        eventually(lambda: bool(replica.beats()), "the first heartbeat")
         denied = [fail_on(call, times=FOREVER, error=AccessDeniedError) for call in ("put", "replace")]
         replica.plan += denied
         journal.write("a", "2")
@@ -150,6 +164,28 @@ def test_p7_a_denied_write_stays_an_error_though_reading_goes_on(
         eventually(lambda: journal.status().error == "", "the recovery")
 
     assert caplog.text.count("recovered: the replica answers again") == 1
+
+
+@pytest.mark.parametrize("landed", [True, False])
+@pytest.mark.parametrize("error", [AccessDeniedError, IntegrityError])
+def test_p4_who_is_refused_while_an_outcome_is_unknown_connects_anew_and_finds_out(
+    landed: bool, error: type[Exception], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = LastingConnections()
+    with opener(monkeypatch, replica)(root, clock=QuickClock()) as journal:
+        journal.write("a", "1")
+        journal.sync(PATIENCE_SECONDS)
+        unknown = fail_on("put", prefix="log/", error=OutcomeUnknownError, after_apply=landed)
+        # This connection is never good again: its credentials were rotated.
+        replica.connections[-1].plan += [unknown, fail_on("put", times=FOREVER, error=error)]
+        journal.write("a", "2")
+        eventually(lambda: unknown.hits == 1, "the unknown outcome")
+        eventually(lambda: not (journal.status().pending or journal.status().error), "the revision and the recovery")
+        journal.write("a", "3")
+        journal.sync(PATIENCE_SECONDS)
+
+    assert [replica.files(number)["a"] for number in range(1, replica.head + 1)] == [b"1", b"2", b"3"]
+    replica.verify()
 
 
 def test_p11_edits_during_an_outage_ask_the_replica_no_more_often(root: Path, replica: Replica, start: Open) -> None:
