@@ -15,7 +15,7 @@ from confstream.errors import IntegrityError, NotFoundError, UsageError
 from confstream.layout import Fork
 from confstream.log.reader import LogReader
 from confstream.moments import Pick
-from confstream.revision import OK, Authorship, Heartbeat, Verdict
+from confstream.revision import OK, Authorship, Heartbeat, Status, Verdict
 from confstream.textdiff import Side, unified
 from confstream.tree import Change, Entry, Kind, Op, Tree
 
@@ -246,16 +246,23 @@ class History:
         if head == 0:
             raise NotFoundError(f"{self.url} has no revision yet")
         if spec.pick is Pick.LATEST_GOOD:
-            number, skipped = self.reader.newest_good()
-            if number == 0:
-                raise NotFoundError(
-                    f"{self.url} has no revision without a doubt about it; name one of 1 to {head}, or latest"
-                )
-            return Target(LogEntry.of(self.reader.revision(number)), str(spec), tuple(map(LogEntry.of, skipped)))
+            return self._latest_good(head)
         if spec.pick is Pick.BACK and spec.number >= head:
             raise NotFoundError(f"there are only {head} revisions, so none is {spec.number} before the newest")
         number = head - spec.number if spec.pick is Pick.BACK else spec.number if spec.pick is Pick.NUMBER else head
         return Target(LogEntry.of(self.reader.revision(number)), str(spec))
+
+    def _latest_good(self, head: int) -> Target:
+        number, skipped = self.reader.newest_good()
+        entries = tuple(map(LogEntry.of, skipped))
+        if number:
+            return Target(LogEntry.of(self.reader.revision(number)), str(moments.LATEST_GOOD), entries)
+        # Some file was invalid from the first revision on, so nothing better ever was on that disk; what lost
+        # something is another matter.
+        for index, entry in enumerate(entries):
+            if entry.verdict.status is Status.INVALID:
+                return Target(entry, f"{moments.LATEST_GOOD}; none is without a doubt", entries[:index])
+        raise NotFoundError(f"{self.url} has no revision without a doubt about it; name one of 1 to {head}, or latest")
 
     def tree(self, at: At = None) -> Tree:
         """Return the tree at *at*, without contents."""

@@ -163,8 +163,10 @@ class Attempt:
         skipped = targets.skipped(target)
         for one in skipped:
             self._report(str(one))
-        doubts = [] if target.skipped else targets.doubts(target.entry)
-        for warning in (*doubts, *targets.silence_of_writers(self._history, self._job.clock.now_ns())):
+        for warning in (
+            *targets.doubts(target.entry),
+            *targets.silence_of_writers(self._history, self._job.clock.now_ns()),
+        ):
             self._job.warn(warning)
         made = target.entry
         return RestoreReport("restored", "", self._history.url, made.number, made.hash, made.time_ns, skipped=skipped)

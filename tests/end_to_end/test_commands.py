@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import stat
 from pathlib import Path
 
@@ -264,6 +265,24 @@ def test_p10_restore_takes_the_newest_good_revision_and_names_what_it_left_out(
     assert "skipped revision 3, suspicious (config.yml became blank); --revision 3 selects it" in shell.err
     assert (tmp_path / "tree" / "config.yml").read_bytes() == SECOND
     assert contents(tmp_path / "tree")["link"] == "www/index.html"
+
+
+def test_a_configuration_with_a_file_that_never_was_valid_comes_back_with_a_warning(
+    shell: Shell, tmp_path: Path
+) -> None:
+    tree, place = tmp_path / "tree", tmp_path / "replica"
+    tree.mkdir()
+    (tree / "config.yml").write_bytes(FIRST)
+    (tree / "template.yaml").write_bytes(b"{{ if .Values.on }}\na: 1\n{{ end }}\n")
+    shell("replicate", "--once", tree, place)
+    shutil.rmtree(tree)
+    tree.mkdir()
+
+    shell("restore", "--if-missing", place, tree)
+
+    assert shell.code == 0, shell.err
+    assert "revision 1 is invalid (template.yaml:" in shell.err
+    assert (tree / "config.yml").read_bytes() == FIRST
 
 
 def test_restore_has_a_stable_document(shell: Shell, replica: str, tmp_path: Path) -> None:

@@ -159,6 +159,18 @@ def test_only_doubtful_revisions_leave_no_good_one() -> None:
         History(store).resolve("latest-good")
 
 
+def test_p10_where_a_file_was_invalid_from_the_beginning_the_newest_such_revision_has_to_do() -> None:
+    store = MemoryStore()
+    scribe = Scribe(store)
+    for number, status in enumerate((Status.INVALID, Status.INVALID, Status.SUSPICIOUS), 1):
+        scribe.write({"a": b"%d" % number}, verdict=Verdict(status, ("a:1:1: is wrong",)))
+
+    target = History(store).resolve("latest-good")
+
+    assert (target.number, [entry.number for entry in target.skipped]) == (2, [3])
+    assert "none is without a doubt" in target.meaning
+
+
 def test_an_empty_replica_and_none_at_all_are_different_errors() -> None:
     store = MemoryStore()
     with pytest.raises(NoReplicaError):
