@@ -307,6 +307,11 @@ class Journal:
         return self._uplink.state.connected and not self._ledger.pending
 
     @property
+    def is_failing(self) -> bool:
+        """Return whether publishing failed, which the log then says."""
+        return self._uplink.state.error is not None
+
+    @property
     def answers(self) -> Answers:
         """Return how the replica answers."""
         return self._contact.read()

@@ -59,7 +59,7 @@ class Signs:
         if journal is None:
             return seconds
         self._tell_silence(journal)
-        return seconds if journal.is_settled else min(seconds, PATIENCE_SECONDS)
+        return seconds if journal.is_settled and not self._silent_ns else min(seconds, PATIENCE_SECONDS)
 
     def scanned(self) -> None:
         """Note that the whole directory has just been compared, and give broken validators their chance."""
@@ -114,8 +114,11 @@ class Signs:
             error = f"a request has had no answer for {(self._clock.now_ns() - answers.waiting_ns) / 1e9:.0f} s"
             logger.warning("the replica is slow: %s", error, extra=about("replica_unreachable", error=error))
         elif self._silent_ns and not answers.waiting_ns:
-            self._silent_ns = 0
-            if not answers.failures:
+            if journal.is_failing:
+                # Whoever said so says when it is over, too.
+                self._silent_ns = 0
+            elif not answers.failures:
+                self._silent_ns = 0
                 said = about("recovered", what="replica")
                 logger.info("recovered: the replica answers again", extra=said)
 
