@@ -6,11 +6,14 @@ name that is not there any more, or a service that botocore does not have,
 ends the build, so that this list stays true.
 """
 
+import gzip
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 UNUSED_PACKAGES = {
     "markdown-it-py": "rich's",
@@ -35,6 +38,7 @@ def main() -> None:
     (packages,) = environment.glob("lib/python3*/site-packages")
     for path in [*_unused_files(packages), *_unused_services(packages / "botocore" / "data")]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _shorten(packages / "botocore" / "data")
     installed = {path.name.partition("-")[0].lower().replace("_", "-") for path in packages.glob("*.dist-info")}
     if missing := UNUSED_PACKAGES.keys() - installed:
         sys.exit(f"not installed, so take it off the list in {__file__}: {', '.join(sorted(missing))}")
@@ -47,6 +51,29 @@ def _unused_services(descriptions: Path) -> Iterator[Path]:
     if missing := AWS_SERVICES - services:
         sys.exit(f"botocore has no such service any more: {', '.join(sorted(missing))}")
     yield from (descriptions / name for name in sorted(services - AWS_SERVICES))
+
+
+def _shorten(descriptions: Path) -> None:
+    """Take out of the descriptions that stay what a running process would only hold in memory."""
+    endpoints = descriptions / "endpoints.json"
+    known = json.loads(endpoints.read_bytes())
+    for partition in known["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in sorted(AWS_SERVICES & services.keys())}
+    endpoints.write_text(json.dumps(known))
+    for path in descriptions.glob("*/*/service-2.json.gz"):
+        described = _without_words(json.loads(gzip.decompress(path.read_bytes())))
+        path.write_bytes(gzip.compress(json.dumps(described).encode(), mtime=0))
+
+
+def _without_words(part: Any) -> Any:
+    """Return *part* with nothing in its documentation; that there is one, botocore takes for granted."""
+    if isinstance(part, dict):
+        return {
+            key: "" if key == "documentation" and isinstance(value, str) else _without_words(value)
+            for key, value in part.items()
+        }
+    return [_without_words(item) for item in part] if isinstance(part, list) else part
 
 
 def _unused_files(packages: Path) -> Iterator[Path]:
