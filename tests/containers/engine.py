@@ -277,6 +277,8 @@ def find_engine(scratch: Path) -> Iterator[Engine]:
     for program in ("podman", "buildah", "runc"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed: {_HOW}")
+    if not (_CACHE / "containers.conf").exists():
+        pytest.skip(f"no settings for podman in {_CACHE}: {_HOW}")
     engine = Engine(scratch)
     if engine.podman("image", "exists", BASE).code:
         pytest.skip(f"no image {BASE}: {_HOW}")

@@ -111,6 +111,27 @@ def test_every_way_to_credentials_that_botocore_knows_is_still_there(engine: Eng
     assert len(_inside(engine, program).split()) == len(services)
 
 
+def test_a_module_that_is_missing_breaks_the_build_and_is_named(
+    engine: Engine, make_volume: Callable[..., Path]
+) -> None:
+    (packages,) = _inside(engine, "import sysconfig; print(sysconfig.get_paths()['purelib'])").split()
+
+    whole = engine.run("doctor", "--self", network="none", options=("--tmpfs=/tmp",))
+    broken = engine.run(
+        "doctor",
+        "--self",
+        network="none",
+        volumes={make_volume("nothing"): f"{packages}/yaml"},
+        options=("--tmpfs=/tmp",),
+    )
+
+    assert whole.code == 0, whole
+    assert broken.code != 0, broken
+    assert "yaml" in broken.stdout + broken.stderr
+    # The build does the same.
+    assert 'RUN ["confstream", "doctor", "--self"]' in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
 def test_its_labels_say_what_it_is_and_its_health_is_asked_of_itself(engine: Engine) -> None:
     built = f"{engine.image}-labelled"
     engine.build_as(built, "--build-arg=VERSION=1.2.3", "--build-arg=REVISION=abc", "--build-arg=SOURCE=https://x/y")

@@ -1,7 +1,11 @@
 """deploy/ says what is so: command lines that exist, metrics that exist, objects that Kubernetes takes."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -271,6 +275,45 @@ def test_the_service_of_systemd_is_told_when_it_is_ready_and_reads_its_credentia
     assert service["Environment"] == f"AWS_SHARED_CREDENTIALS_FILE=%d/{name}"
     assert service["ReadWritePaths"] == "%f"
     assert int(service["TimeoutStopSec"]) > confstream.ReplicateOptions().shutdown_seconds
+
+
+def test_systemd_takes_the_unit_and_finds_it_hardened(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed: apt-get install systemd")
+    text = (DEPLOY / "systemd" / "confstream@.service").read_text(encoding="utf-8")
+    installed = tmp_path / "confstream@srv-homeassistant.service"
+    installed.write_text(text.replace("/usr/bin/confstream", "/usr/bin/true"))
+
+    verified = _systemd_analyze("verify", "--man=no", installed)
+    exposed = _systemd_analyze("security", "--offline=true", "--threshold=30", installed)
+
+    assert verified.returncode == 0, verified.stderr
+    assert verified.stderr == ""
+    # Out of 100, where most services have more than 90.
+    assert exposed.returncode == 0, exposed.stdout
+
+
+def _systemd_analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False)
+
+
+def test_the_trial_of_the_migration_guide_runs_and_finds_no_difference(tmp_path: Path) -> None:
+    page = (DEPLOY / "MIGRATING.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"<!-- tested -->\n```sh\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yml").write_text("cameras: {}\n")
+    command = tmp_path / "bin" / "confstream"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m confstream_cli "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": f"{ROOT}:{ROOT / 'cli'}"}
+
+    done = subprocess.run(
+        ["sh", "-e", "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "restored" / "config.yml").read_text() == "cameras: {}\n"
 
 
 def test_the_services_of_s6_are_complete_and_in_order() -> None:

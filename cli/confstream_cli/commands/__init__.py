@@ -3,7 +3,7 @@
 EXAMPLES = {
     "replicate": "confstream replicate /config s3://bucket/frigate",
     "restore": "confstream restore --if-missing --guard config.yml s3://bucket/frigate /config",
-    "run": "confstream run --if-replica-exists --guard config.yml /config s3://bucket/frigate -- /init",
+    "run": "confstream run --if-replica-exists --guard flows.json /data s3://bucket/node-red -- npm start",
     "log": "confstream log s3://bucket/frigate config.yml --limit 20",
     "show": "confstream show s3://bucket/frigate 42",
     "cat": "confstream cat s3://bucket/frigate config.yml --timestamp '2h ago'",

@@ -14,7 +14,7 @@ from confstream_cli.commands import replicate, restore
 logger = logging.getLogger("confstream.cli")
 
 _COUNTED = {"present": "skipped_present", "first start": "no_replica"}
-_EXAMPLE = "confstream run /config s3://bucket/frigate -- /init"
+_EXAMPLE = "confstream run /data s3://bucket/node-red -- npm start"
 
 
 @dataclass(frozen=True, kw_only=True)
