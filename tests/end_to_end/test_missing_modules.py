@@ -1,14 +1,12 @@
 """An image that lacks a module: what needs it says so, and everything else goes on."""
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.conftest import Replicas
+from tests.endpoints import LISTEN, Endpoints
 from tests.processes import confstream, run_confstream
 from tests.servers import S3Server
 from tests.shadows import shadow
@@ -94,37 +92,48 @@ def test_p2_an_init_container_with_its_configuration_needs_no_module(name: str, 
 
 def test_without_prometheus_client_metrics_answer_501_and_health_as_ever(tree: Path, tmp_path: Path) -> None:
     lacking = shadow(tmp_path / "shadow", "prometheus_client")
-    command = ("replicate", tree, tmp_path / "replica", "--listen", "127.0.0.1:0")
 
-    with confstream(*command, environment=lacking) as sidecar:
-        base = "http://" + sidecar.wait_for_line("listening on").split("listening on ")[1].strip()
+    with confstream("replicate", tree, tmp_path / "replica", *LISTEN, environment=lacking) as sidecar:
+        seen = Endpoints(sidecar)
         sidecar.wait_for_line("revision 1")
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(f"{base}/metrics", timeout=10)  # noqa: S310 - loopback.
-        body = refused.value.read().decode()
-        with urllib.request.urlopen(f"{base}/healthz", timeout=10) as answer:  # noqa: S310 - loopback.
-            health = json.load(answer)
+        code, body = seen.get("/metrics")
+        seen.wait_for_health()
         ended = sidecar.stop()
 
-    assert refused.value.code == 501
+    assert code == 501
     assert "prometheus_client" in body
-    assert health["status"] == "ok"
     assert ended.code == 0, ended
     assert "/metrics answers 501: the module prometheus_client cannot be imported" in ended.stderr
 
 
-def test_p7_without_pyyaml_health_is_degraded_and_the_metric_is_0(tree: Path, tmp_path: Path) -> None:
-    command = ("replicate", tree, tmp_path / "replica", "--listen", "127.0.0.1:0")
+def test_p6_p7_without_pyyaml_replication_goes_on_and_log_health_metrics_and_doctor_say_so(
+    tree: Path, replicas: Replicas, tmp_path: Path
+) -> None:
+    onlooker, lacking = replicas.look_at(replicas.make("seaweed")), shadow(tmp_path / "shadow", "yaml")
+    command = ("replicate", tree, onlooker.url, "--settle", "100ms", *LISTEN)
 
-    with confstream(*command, environment=shadow(tmp_path / "shadow", "yaml")) as sidecar:
-        base = "http://" + sidecar.wait_for_line("listening on").split("listening on ")[1].strip()
-        sidecar.wait_for_line("revision 1")
-        with urllib.request.urlopen(f"{base}/healthz", timeout=10) as answer:  # noqa: S310 - loopback.
-            health = json.load(answer)
-        with urllib.request.urlopen(f"{base}/metrics", timeout=10) as answer:  # noqa: S310 - loopback.
-            metrics = answer.read().decode()
-        sidecar.stop()
+    with confstream(*command, environment=lacking) as sidecar:
+        seen = Endpoints(sidecar)
+        onlooker.wait_for_file("config.yml", b"cameras:\n  door: {}\n", sidecar)
+        (tree / "config.yml").write_text("cameras: [\n")
+        onlooker.wait_for_file("config.yml", b"cameras: [\n", sidecar)
+        health, reason = seen.health, seen.wait_for_reason("validator-broken")
+        proven = {name: seen.metric("validator_ok", validator=name) for name in ("yaml", "json")}
+        sidecar.wait_for_line("the validator yaml is broken")
+        asked = run_confstream("doctor", tree, onlooker.url, environment=lacking)
+        assert sidecar.stop().code == 0
 
-    assert health["status"] == "degraded"
-    assert health["streams"][0]["validators"]["yaml"] is False
-    assert 'confstream_validator_ok{stream="tree",validator="yaml"} 0.0' in metrics
+    assert (health["status"], health["code"], reason["level"]) == ("degraded", 200, "degraded")
+    assert "the module yaml cannot be imported" in reason["what"]
+    assert proven == {"yaml": 0, "json": 1}
+    assert asked.code == 15, asked
+    assert "the module yaml cannot be imported" in asked.stdout
+    assert [str(entry.verdict.status) for entry in onlooker.log()] == ["ok", "ok"], "not checked is not invalid"
+
+    (tree / "config.yml").write_text("cameras: {}\n")
+    with confstream(*command) as mended:
+        seen = Endpoints(mended)
+        onlooker.wait_for_file("config.yml", b"cameras: {}\n", mended)
+        seen.wait_for_health()
+        assert seen.metric("validator_ok", validator="yaml") == 1
+        assert mended.stop().code == 0

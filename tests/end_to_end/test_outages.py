@@ -165,35 +165,49 @@ def test_p14_past_the_bound_of_the_journal_the_newest_states_arrive_and_the_loss
     assert len(arrived) == len(contents) - lost
 
 
-def test_p7_a_full_disk_under_the_journal_shows_in_log_health_and_metrics_until_there_is_room(
-    small_disk: Path, replicas: Replicas, tree: Path
+@pytest.mark.parametrize("where", ["state directory", "volume"])
+def test_p7_a_full_disk_shows_in_log_health_and_metrics_until_there_is_room(
+    where: str, small_disk: Path, replicas: Replicas, tree: Path
 ) -> None:
-    replica, filler = replicas.make(), small_disk / "filler"
-    onlooker = replicas.look_at(replica)
-    large = os.urandom(100_000)
-    (tree / "config.yml").write_text("a: 1\n")
+    onlooker, filler = replicas.look_at(replicas.make("seaweed")), small_disk / "filler"
+    state = small_disk / "state"
+    if where == "volume":
+        tree = small_disk / "tree"
+        tree.mkdir()
+        state = tree / ".confstream"
+    config, large = tree / "config.yml", f"a: {os.urandom(50_000).hex()}\n".encode()
+    config.write_text("a: 1\n")
 
-    with confstream("replicate", tree, replica, "--state-dir", small_disk / "state", *_OPTIONS, *LISTEN) as writer:
+    with confstream("replicate", tree, onlooker.url, "--state-dir", state, *_OPTIONS, *LISTEN) as writer:
         seen = Endpoints(writer)
         onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
+        seen.wait_for_health()
         assert seen.metric("unrecorded") == 0
         fill(filler)
-        (tree / "config.yml").write_bytes(large)
+        if where == "volume":
+            # What an application does on such a volume: it truncates, and cannot write.
+            with pytest.raises(OSError, match="No space left"):
+                config.write_bytes(large)
+        else:
+            config.write_bytes(large)
         said = writer.wait_for_line("changes cannot be recorded", seconds=10)
-        seen.wait_for_reason("unrecorded", seconds=10)
-        assert seen.health["code"] == 503
-        assert seen.metric("unrecorded") == 1
+        reason = seen.wait_for_reason("unrecorded", seconds=10)
+        assert (reason["level"], seen.health["code"]) == ("failing", 503)
+        assert (seen.metric("unrecorded"), seen.metric("up_to_date")) == (1, 0)
+        assert seen.get("/readyz")[0] == seen.get("/livez")[0] == 200
         filler.unlink()
+        config.write_bytes(large)
         onlooker.wait_for_file("config.yml", large, writer)
         writer.wait_for_line("recovered: changes are recorded again")
-        writer.wait_until(lambda: "unrecorded" not in seen.reasons(), "health to be well again")
-        assert seen.metric("unrecorded") == 0
+        seen.wait_for_health()
+        assert (seen.metric("unrecorded"), seen.metric("up_to_date")) == (0, 1)
         ended = writer.stop()
 
     assert ended.code == 0, ended
     assert "No space left on device" in said
     assert "free some space" in said
     assert ended.stderr.count("changes cannot be recorded") == 1, ended
+    assert onlooker.versions("config.yml")[0] == b"a: 1\n"
 
 
 def _edit(writer: Process, tree: Path, versions: Iterator[int], count: int) -> int:

@@ -186,7 +186,7 @@ def test_p5_when_the_winner_stops_cleanly_the_waiting_loser_goes_on(replicas: Re
 
 def test_p7_a_writer_that_stands_by_is_red_and_ready_until_it_goes_on(replicas: Replicas, tmp_path: Path) -> None:
     with (
-        fenced(replicas, tmp_path) as pods,
+        fenced(replicas, tmp_path, "seaweed") as pods,
         replicate(pods.loser_tree, pods.replica, "--heartbeat", "1s", *LISTEN) as again,
     ):
         seen = Endpoints(again)

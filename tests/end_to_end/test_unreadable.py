@@ -18,18 +18,18 @@ _PARTIAL = 3
 
 @pytest.fixture
 def shared(open_base: Path) -> Path:
-    """Give a directory with a ``tree`` that belongs to the sidecar, and room for a ``replica``."""
-    for name in ("tree", "replica"):
-        (open_base / name).mkdir()
-        os.chown(open_base / name, _SIDECAR, _SIDECAR)
-    (open_base / "tree" / "config.yml").write_text("a: 1\n")
+    """Give a directory with a ``tree`` that belongs to the sidecar."""
+    tree = open_base / "tree"
+    tree.mkdir()
+    os.chown(tree, _SIDECAR, _SIDECAR)
+    (tree / "config.yml").write_text("a: 1\n")
     return open_base
 
 
 @pytest.fixture
-def onlooker(shared: Path, replicas: Replicas) -> Onlooker:
-    """Give an onlooker of the replica, which is verified when the test is over."""
-    return replicas.look_at(replicas.verify_at_the_end(str(shared / "replica")))
+def onlooker(replicas: Replicas) -> Onlooker:
+    """Give an onlooker of a replica on SeaweedFS, which is verified when the test is over."""
+    return replicas.look_at(replicas.make("seaweed"))
 
 
 def test_p6_a_file_of_root_is_named_with_what_to_do_and_exit_3_and_recovers_when_it_may_be_read(
@@ -38,7 +38,7 @@ def test_p6_a_file_of_root_is_named_with_what_to_do_and_exit_3_and_recovers_when
     tree = shared / "tree"
     (tree / "acme.json").write_text('{"key": 1}\n')
     (tree / "acme.json").chmod(0o600)
-    with confstream("replicate", tree, shared / "replica", *_OPTIONS, *LISTEN, within=contained(_SIDECAR)) as writer:
+    with confstream("replicate", tree, onlooker.url, *_OPTIONS, *LISTEN, within=contained(_SIDECAR)) as writer:
         seen = Endpoints(writer)
         onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
         said = writer.wait_for_line("acme.json")
@@ -70,12 +70,12 @@ def test_p6_once_with_an_unreadable_file_is_exit_3_and_publishes_the_rest(shared
         (tree / f"secret-{number}.yml").write_text("a: 1\n")
         (tree / f"secret-{number}.yml").chmod(0o600)
 
-    done = run_confstream("replicate", tree, shared / "replica", "--once", *_OPTIONS, within=contained(_SIDECAR))
+    done = run_confstream("replicate", tree, onlooker.url, "--once", *_OPTIONS, within=contained(_SIDECAR))
 
     assert done.code == _PARTIAL, done
     assert "secret-2.yml (Permission denied) and 2 more" in done.stderr
     assert onlooker.read("config.yml") == b"a: 1\n"
-    again = run_confstream("replicate", tree, shared / "replica", "--once", *_OPTIONS)
+    again = run_confstream("replicate", tree, onlooker.url, "--once", *_OPTIONS)
     assert again.code == 0, again
     assert onlooker.read("secret-4.yml") == b"a: 1\n"
 
@@ -86,7 +86,7 @@ def test_p6_a_directory_of_root_is_told_keeps_what_was_in_it_and_is_watched_once
     tree = shared / "tree"
     (tree / "auth").mkdir()
     (tree / "auth" / "users.yml").write_text("users: 1\n")
-    with confstream("replicate", tree, shared / "replica", *_OPTIONS, within=contained(_SIDECAR)) as writer:
+    with confstream("replicate", tree, onlooker.url, *_OPTIONS, within=contained(_SIDECAR)) as writer:
         onlooker.wait_for_file("auth/users.yml", b"users: 1\n", writer)
         (tree / "auth").chmod(0o700)
         (tree / "config.yml").write_text("a: 2\n")
@@ -99,7 +99,7 @@ def test_p6_a_directory_of_root_is_told_keeps_what_was_in_it_and_is_watched_once
     assert "auth" in ended.stderr
     assert onlooker.read("auth/users.yml") == b"users: 1\n"
 
-    with confstream("replicate", tree, shared / "replica", *_OPTIONS, within=contained(_SIDECAR)) as writer:
+    with confstream("replicate", tree, onlooker.url, *_OPTIONS, within=contained(_SIDECAR)) as writer:
         writer.wait_for_line("auth")
         (tree / "auth").chmod(0o755)
         onlooker.wait_for_file("auth/users.yml", b"users: 2\n", writer)
