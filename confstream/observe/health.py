@@ -271,12 +271,16 @@ def _files(vitals: Vitals, status: JournalStatus) -> Iterator[Reason]:
         what = f"{len(status.unreadable)} file(s) cannot be read and are not protected: {named}"
         do = "run as their owner, or exclude them"
         yield Reason("unreadable", Level.FAILING, _text(what), do, vitals.since.get("unreadable", 0))
-    why = [f"{path}: {reasons[0]}" if reasons else path for path, reasons in sorted(status.doubts.items())]
+    why = [
+        # A verdict names the file itself.
+        reasons[0] if reasons and reasons[0].startswith(path) else ": ".join((path, *reasons[:1]))
+        for path, reasons in sorted(status.doubts.items())
+    ]
     if not why and status.verdict.status is not Status.OK:
         why = list(status.verdict.reasons)
     if why:
         do = "mend them; until then restore takes the revision before"
-        yield Reason("doubtful", Level.DEGRADED, _text(f"doubtful: {_listed(why)}"), do)
+        yield Reason("doubtful", Level.DEGRADED, _text(_listed(why)), do)
 
 
 def _validators(vitals: Vitals, status: JournalStatus) -> Iterator[Reason]:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.disks import fill
 from tests.end_to_end.conftest import Replicas
 from tests.endpoints import LISTEN, Endpoints, run_switch
-from tests.processes import PATIENCE_SECONDS, ROOT, confstream, run_confstream
+from tests.processes import PATIENCE_SECONDS, confstream, run_confstream
 from tests.proxy import CuttingProxy, error_body
-from tests.servers import free_port, wait_until
+from tests.servers import free_port, s3_client, wait_until
 
 RED_SECONDS = 10.0
 """How long anything may look well that is not."""
@@ -36,7 +35,7 @@ def test_p7_when_no_call_succeeds_everything_is_red_within_seconds_and_green_aga
     through = {"AWS_ENDPOINT_URL": moto_proxy.endpoint}
     (tree / "config.yml").write_text("a: 1\n")
 
-    with confstream("replicate", tree, s3, *_OPTIONS, environment=through) as writer:
+    with confstream("replicate", tree, s3, "--timeout", "8s", *_OPTIONS, environment=through) as writer:
         seen = Endpoints(writer)
         onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
         writer.wait_until(lambda: seen.status == "ok", "health to be ok")
@@ -63,49 +62,81 @@ def test_p7_when_no_call_succeeds_everything_is_red_within_seconds_and_green_aga
         assert writer.stop().code == 0
 
 
-def test_p7_a_replica_that_is_out_of_reach_at_the_start_is_red_and_the_pod_still_gets_ready(
-    s3: str, tree: Path
+@pytest.fixture
+def late(s3: str, replicas: Replicas) -> str:
+    """Give the URL of a replica on moto whose bucket is not there."""
+    del s3  # It points this process at the server.
+    return replicas.verify_at_the_end(f"s3://late-{free_port()}/replica")
+
+
+@pytest.mark.parametrize("fault", ["unreachable", "no bucket"])
+def test_p7_a_replica_that_cannot_be_had_at_the_start_is_red_the_pod_gets_ready_and_all_is_well_once_it_can(
+    fault: str, late: str, moto_proxy: CuttingProxy, replicas: Replicas, tree: Path
 ) -> None:
-    nowhere = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    through, bucket, replica = {"AWS_ENDPOINT_URL": moto_proxy.endpoint}, late.split("/")[2], late
+    client = s3_client(os.environ["AWS_ENDPOINT_URL"])
+    reason, word = {
+        "unreachable": ("replica-unreachable", "closed the connection"),
+        "no bucket": ("replica-denied", f"no such bucket: '{bucket}'"),
+    }[fault]
+    if fault == "unreachable":
+        client.create_bucket(Bucket=bucket)
+        _fail(moto_proxy, "reset")
     (tree / "config.yml").write_text("a: 1\n")
 
-    with confstream(
-        "replicate", tree, s3, "--timeout", "5s", "--shutdown-timeout", "1s", *_OPTIONS, environment=nowhere
-    ) as writer:
+    with confstream("replicate", tree, replica, "--timeout", "5s", *_OPTIONS, environment=through) as writer:
         seen = Endpoints(writer)
-        writer.wait_until(lambda: "replica-unreachable" in seen.reasons(), "health to be red", seconds=RED_SECONDS)
+        seen.wait_for_reason(reason, seconds=RED_SECONDS)
         writer.wait_until(lambda: seen.get("/readyz")[0] == 200, "readiness")
-
-        assert seen.health["code"] == 503
-        assert seen.get("/startz")[0] == 200
+        assert (seen.health["code"], seen.metric("up_to_date"), seen.metric("pending_changes")) == (503, 0, 1)
         assert seen.metric("last_success_timestamp_seconds") == 0
+        assert seen.get("/startz")[0] == 200
+        assert word in writer.wait_for_line("does not take revisions", seconds=RED_SECONDS)
+        assert run_confstream("status", replica, "--timeout", "2s", environment=through).code == 16
+
+        if fault == "unreachable":
+            moto_proxy.reset()
+        else:
+            client.create_bucket(Bucket=bucket)
+        replicas.look_at(replica).wait_for_file("config.yml", b"a: 1\n", writer)
+        seen.wait_for_health()
+        assert (seen.metric("up_to_date"), seen.metric("pending_changes")) == (1, 0)
+        writer.wait_for_line("recovered")
+        assert run_confstream("status", replica, environment=through).code == 0
+        ended = writer.stop()
+
+    assert ended.code == 0, ended
+    assert ended.stderr.count("does not take revisions") == 1, ended
 
 
-def test_p7_a_full_disk_under_the_journal_is_red_and_the_pod_stays_ready(
-    small_disk: Path, replicas: Replicas, tree: Path
+def test_p10_a_file_that_becomes_blank_or_invalid_shows_everywhere_until_it_is_mended(
+    replicas: Replicas, tree: Path
 ) -> None:
-    onlooker = replicas.look_at(replicas.make())
-    (tree / "config.yml").write_text("a: 1\n")
+    onlooker, good = replicas.look_at(replicas.make("seaweed")), b"a: 1\nb: 2\n"
+    faults = [(b"", "suspicious", "blank"), (b"a: 1\nb: [\n", "invalid", "config.yml:3:1: ")]
+    (tree / "config.yml").write_bytes(good)
 
-    with confstream("replicate", tree, onlooker.url, "--state-dir", small_disk / "state", *_OPTIONS) as writer:
+    with confstream("replicate", tree, onlooker.url, *_OPTIONS) as writer:
         seen = Endpoints(writer)
-        onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
-        seen.wait_for_health()
-        fill(small_disk / "filler")
-        large = f"a: {os.urandom(10_000).hex()}\n".encode()
-        (tree / "config.yml").write_bytes(large)
-
-        reason = seen.wait_for_reason("unrecorded", seconds=RED_SECONDS)
-
-        assert (reason["level"], seen.health["code"], seen.metric("unrecorded")) == ("failing", 503, 1)
-        assert seen.get("/readyz")[0] == seen.get("/livez")[0] == 200
-        writer.wait_for_line("changes cannot be recorded")
-        (small_disk / "filler").unlink()
-        onlooker.wait_for_file("config.yml", large, writer)
-        seen.wait_for_health()
-        assert seen.metric("unrecorded") == 0
-        writer.wait_for_line("recovered: changes are recorded again")
+        onlooker.wait_for_file("config.yml", good, writer)
+        for content, status, why in faults:
+            seen.wait_for_health()
+            (tree / "config.yml").write_bytes(content)
+            line = writer.wait_for_line(f"is {status} (")
+            reason = seen.wait_for_reason("doubtful")
+            assert (why in line, why in reason["what"]) == (True, True), (line, reason)
+            assert (seen.status, seen.health["code"], seen.metric("doubtful_files")) == ("degraded", 200, 1)
+            writer.wait_until(lambda: seen.metric("up_to_date") == 1, "it on the replica")
+            outside = run_confstream("status", onlooker.url)
+            assert (outside.code, why in outside.stdout) == (0, True), outside
+            (tree / "config.yml").write_bytes(good)
+            writer.wait_until(lambda: seen.metric("doubtful_files") == 0, "the end of the doubt")
+            seen.wait_for_health()
+        assert seen.metric("suspicious_changes_total", kind="empty") == 1
+        assert seen.metric("validation_failures_total", validator="yaml") == 1
         assert writer.stop().code == 0
+
+    assert onlooker.versions("config.yml") == [good, faults[0][0], good, faults[1][0], good]
 
 
 def test_health_says_in_its_exit_code_whether_anybody_has_to_look(tree: Path, replicas: Replicas) -> None:
@@ -128,7 +159,7 @@ def test_health_says_in_its_exit_code_whether_anybody_has_to_look(tree: Path, re
     assert "nobody answers on 127.0.0.1" in nobody.stderr
     assert (well.code, well.stdout) == (0, "tree: ok, revision 1\n")
     assert degraded.code == 0
-    assert degraded.stdout.startswith("tree: degraded, revision 2\n  doubtful: doubtful: config.yml: config.yml:2:1: ")
+    assert degraded.stdout.startswith("tree: degraded, revision 2\n  doubtful: config.yml:2:1: ")
     assert failing.code == 15
     assert "held since 2" in failing.stdout
     assert failing.stderr == "confstream: failing: tree\n"
@@ -141,35 +172,6 @@ def test_what_answers_but_is_not_confstream_counts_as_nobody(moto_proxy: Cutting
 
     assert ended.code == 16
     assert "is not confstream" in ended.stderr
-
-
-def test_p6_without_pyyaml_replication_goes_on_and_health_says_what_is_missing(
-    tmp_path: Path, tree: Path, replicas: Replicas
-) -> None:
-    shadow = tmp_path / "shadow"
-    shadow.mkdir()
-    (shadow / "yaml.py").write_text("raise ImportError('no such module', name='yaml')\n")
-    path = os.pathsep.join(map(str, (shadow, ROOT, ROOT / "cli")))
-    onlooker = replicas.look_at(replicas.make())
-    (tree / "config.yml").write_text("a: 1\n")
-
-    with confstream("replicate", tree, onlooker.url, *_OPTIONS, environment={"PYTHONPATH": path}) as writer:
-        seen = Endpoints(writer)
-        onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
-        (tree / "config.yml").write_text("a: [\n")
-        onlooker.wait_for_file("config.yml", b"a: [\n", writer)
-        health = seen.health
-        ok = {name: seen.metric("validator_ok", validator=name) for name in ("yaml", "json")}
-        writer.wait_for_line("the validator yaml is broken")
-        assert writer.stop().code == 0
-
-    assert (health["status"], health["code"]) == ("degraded", 200)
-    (reason,) = health["streams"][0]["reasons"]
-    assert reason["reason"] == "validator-broken"
-    assert "the module yaml cannot be imported" in reason["what"]
-    assert health["streams"][0]["validators"]["yaml"] is False
-    assert ok == {"yaml": 0, "json": 1}
-    assert [str(entry.verdict.status) for entry in onlooker.log()] == ["ok", "ok"], "not checked is not invalid"
 
 
 def test_a_port_in_use_is_said_before_anything_is_done(tree: Path, replicas: Replicas) -> None:
