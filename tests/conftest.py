@@ -111,3 +111,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("this container may not mount a tmpfs")
     yield place
     subprocess.run(["umount", place], check=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded as ``measured``, in whichever process they ran."""
+    measured = [
+        str(text)
+        for report in terminalreporter.stats.get("passed", [])
+        for name, text in getattr(report, "user_properties", [])
+        if name == "measured"
+    ]
+    if measured:
+        terminalreporter.section("measured")
+        for text in dict.fromkeys(measured):
+            terminalreporter.write_line(text)

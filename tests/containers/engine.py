@@ -282,6 +282,9 @@ def find_engine(scratch: Path) -> Iterator[Engine]:
     engine = Engine(scratch)
     if engine.podman("image", "exists", BASE).code:
         pytest.skip(f"no image {BASE}: {_HOW}")
+    tried = engine.podman("run", "--rm", "--network=none", BASE, "true")
+    if tried.code:
+        pytest.skip(f"podman cannot run a container here: {tried.stderr}")
     engine.build()
     try:
         yield engine

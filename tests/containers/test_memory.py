@@ -4,8 +4,6 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.containers.engine import NOBODY, Container, Engine, health
 from tests.containers.pods import SIDECAR, protected
 from tests.end_to_end.onlooker import Onlooker
@@ -36,7 +34,7 @@ def _is_settled(sidecar: Container, port: int) -> bool:
 
 
 def test_p14_the_sidecar_stays_within_its_bounds_with_6000_files_and_1000_edits(
-    engine: Engine, seaweed: S3Server, replica: str, volume: Path, capsys: pytest.CaptureFixture[str]
+    engine: Engine, seaweed: S3Server, replica: str, volume: Path, record_property: Callable[[str, object], None]
 ) -> None:
     seeded, port = random.Random(4), free_port()  # noqa: S311 - the same load every time.
     paths = [volume / f"{number % 60:02}" / f"{number}.yml" for number in range(_FILES)]
@@ -56,8 +54,8 @@ def test_p14_the_sidecar_stays_within_its_bounds_with_6000_files_and_1000_edits(
     peak, idle = _mebibytes(sidecar, "VmHWM"), _mebibytes(sidecar, "VmRSS")
     assert sidecar.is_running
     assert not sidecar.was_out_of_memory
-    with capsys.disabled():
-        print(f"\nsidecar: {started:.0f} MiB at the first revision, {peak:.0f} MiB at most, {idle:.0f} MiB at rest")  # noqa: T201
+    told = f"{started:.0f} MiB at the first revision, {peak:.0f} MiB at most, {idle:.0f} MiB at rest"
+    record_property("measured", f"sidecar of {_FILES} files with {_EDITS} edits: {told}")
     assert peak <= _PEAK_MIB_MAX
 
 
@@ -80,7 +78,7 @@ def test_p14_an_idle_sidecar_of_a_small_configuration_is_small(
     seaweed: S3Server,
     replica: str,
     make_volume: Callable[..., Path],
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     volume, port = make_volume(), free_port()
     (volume / "config.yml").write_text("cameras: {front: {enabled: true}}\n" * 100)
@@ -91,6 +89,5 @@ def test_p14_an_idle_sidecar_of_a_small_configuration_is_small(
 
     idle = _mebibytes(sidecar, "VmRSS")
 
-    with capsys.disabled():
-        print(f"\nsidecar of one file: {idle:.0f} MiB at rest")  # noqa: T201
+    record_property("measured", f"sidecar of one file: {idle:.0f} MiB at rest")
     assert idle <= _IDLE_MIB_MAX
