@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from confstream.sizes import parse_size, show_size
     from confstream.store.open import mask_url, open_store, parse_storage_options
     from confstream.supervisor import Ending, Supervisor
-    from confstream.textdiff import quote_path, summary
+    from confstream.textdiff import path_fields, quote_path, summary
     from confstream.tracking import Tracking, TrackOptions, track
     from confstream.tree import Change, Entry, Kind, Tree
     from confstream.verifier import VerifyReport, verify
@@ -99,7 +99,7 @@ _HOMES = {
     "confstream.sizes": "parse_size show_size",
     "confstream.store.open": "mask_url open_store parse_storage_options",
     "confstream.supervisor": "Ending Supervisor",
-    "confstream.textdiff": "quote_path summary",
+    "confstream.textdiff": "path_fields quote_path summary",
     "confstream.tracking": "TrackOptions Tracking track",
     "confstream.tree": "Change Entry Kind Tree",
     "confstream.verifier": "VerifyReport verify",
@@ -181,6 +181,7 @@ __all__ = [
     "parse_duration",
     "parse_size",
     "parse_storage_options",
+    "path_fields",
     "peek",
     "plain_guards",
     "profile_names",

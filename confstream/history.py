@@ -16,7 +16,7 @@ from confstream.layout import Fork
 from confstream.log.reader import LogReader
 from confstream.moments import Pick
 from confstream.revision import OK, Authorship, Heartbeat, Status, Verdict
-from confstream.textdiff import Side, unified
+from confstream.textdiff import Side, path_fields, unified
 from confstream.tree import Change, Entry, Kind, Op, Tree
 
 if TYPE_CHECKING:
@@ -349,7 +349,7 @@ def _side(entry: Entry | None, where: "Checkout") -> Side | None:
 
 
 def _change_json(change: Change) -> dict[str, Any]:
-    row: dict[str, Any] = {"op": change.op.value, "path": _shown(change.path)}
+    row: dict[str, Any] = {"op": change.op.value, **path_fields(change.path)}
     if change.op is Op.PUT and change.entry is not None:
         row |= {"kind": change.entry.kind.value, "mode": f"{change.entry.mode:04o}", "size": change.entry.size}
     elif change.meta is not None:

@@ -83,6 +83,15 @@ def quote_path(path: bytes) -> str:
     return '"' + "".join(_QUOTED.get(byte) or _octal_or_plain(byte) for byte in path) + '"'
 
 
+def path_fields(path: bytes, name: str = "path") -> dict[str, str]:
+    """Return *path* as the fields of a JSON document: *name*, readable, and if that is not exact ``<name>_hex``, which is.
+
+    A byte that is no UTF-8 reads like the escape that shows it, as that of a file whose name has a backslash might.
+    """
+    shown = path.decode("utf-8", "backslashreplace")
+    return {name: shown} if shown.encode() == path else {name: shown, f"{name}_hex": path.hex()}
+
+
 def summary(changes: Sequence[Change]) -> str:
     """Return *changes* in a few words: ``config.yml``, or ``config.yml and 3 more``.
 

@@ -1,7 +1,9 @@
 """``log``, ``show``, ``cat``, ``ls`` and ``diff``: what they print for a person, and for a program."""
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -155,3 +157,17 @@ def test_diff_with_exit_code_says_whether_they_differ(
     shell("diff", replica, *arguments, "--exit-code")
 
     assert shell.code == code
+
+
+def test_documents_tell_a_byte_from_the_text_that_shows_it(shell: Shell, tmp_path: Path) -> None:
+    tree, replica = tmp_path / "tree", str(tmp_path / "odd")
+    tree.mkdir()
+    for name in (b"\xff", b"\\xff"):
+        (tree / os.fsdecode(name)).write_text("a")
+    shell("replicate", "--once", str(tree), replica)
+
+    (logged,) = [json.loads(line) for line in shell("log", replica, "--json").splitlines()]
+    listed = json.loads(shell("ls", replica, "--json"))
+
+    for rows in (logged["changes"], listed["entries"]):
+        assert [(row["path"], row.get("path_hex")) for row in rows] == [("\\xff", None), ("\\xff", "ff")]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from confstream.textdiff import SHOWN_BYTES_MAX, Side, quote_path, summary, unified
+from confstream.textdiff import SHOWN_BYTES_MAX, Side, path_fields, quote_path, summary, unified
 from confstream.tree import Change, Entry, Kind, Meta, Op
 
 
@@ -243,3 +243,10 @@ def meta(path: bytes) -> Change:
 )
 def test_changes_are_summed_up_in_a_few_words(changes: list[Change], expected: str) -> None:
     assert summary(changes) == expected
+
+
+def test_in_a_document_no_two_paths_are_the_same() -> None:
+    assert path_fields("Küche.yml".encode()) == {"path": "Küche.yml"}
+    assert path_fields(b"\\xff") == {"path": "\\xff"}
+    assert path_fields(b"\xff") == {"path": "\\xff", "path_hex": "ff"}
+    assert path_fields(b"a\xff", "target") == {"target": "a\\xff", "target_hex": "61ff"}

@@ -209,7 +209,7 @@ def _entry_row(entry: confstream.Entry) -> list[str]:
 def _entry_json(entry: confstream.Entry) -> dict[str, Any]:
     is_file = entry.kind is confstream.Kind.FILE
     return {
-        "path": entry.path.decode("utf-8", "backslashreplace"),
+        **confstream.path_fields(entry.path),
         "kind": entry.kind.value,
         "mode": f"{entry.mode:04o}",
         "uid": entry.uid,
@@ -217,5 +217,5 @@ def _entry_json(entry: confstream.Entry) -> dict[str, Any]:
         "size": entry.size,
         "mtime": confstream.format_utc(entry.mtime_ns) if is_file else None,
         "sha256": entry.hash.hex() if is_file else None,
-        "target": entry.target.decode("utf-8", "backslashreplace") or None,
+        **(confstream.path_fields(entry.target, "target") if entry.target else {"target": None}),
     }
