@@ -84,7 +84,7 @@ def quote_path(path: bytes) -> str:
 
 
 def path_fields(path: bytes, name: str = "path") -> dict[str, str]:
-    """Return *path* as the fields of a JSON document: *name*, readable, and if that is not exact ``<name>_hex``, which is.
+    """Return *path* as the fields of a JSON document: *name*, readable, and if that is not exact ``<name>_hex``.
 
     A byte that is no UTF-8 reads like the escape that shows it, as that of a file whose name has a backslash might.
     """
