@@ -157,6 +157,7 @@ def parse(text: str, environ: Mapping[str, str], source: str = FILE) -> Settings
     key, a value that cannot be meant, or a variable that is not set.
     """
     document = read(text, source)
+    _refuse_misplaced(document, _KEYS, "to a stream, below streams")
     given = document.mapping(("streams", *(key.name for key in _OF_PROCESS)), ("streams",))
     found = given["streams"]
     streams = {}
@@ -267,6 +268,7 @@ _OF_PROCESS = (
 
 
 def _stream(name: str, node: Node, environ: Mapping[str, str]) -> Stream:
+    _refuse_misplaced(node, _OF_PROCESS, "to the whole process, at the top of the file")
     given = node.mapping([key.name for key in _KEYS], [key.name for key in _KEYS if key.required])
     found = [(key, key.kind.read(given[key.name], environ)) for key in _KEYS if key.name in given]
     shown = MappingProxyType({key.name: each.shown for key, each in found})
@@ -274,6 +276,13 @@ def _stream(name: str, node: Node, environ: Mapping[str, str]) -> Stream:
         return Stream(name, **{key.field: each.value for key, each in found}, _shown=shown)
     except UsageError as error:
         raise UsageError(f"{node.place}: {error}") from error
+
+
+def _refuse_misplaced(node: Node, others: Iterable["_Key"], where: str) -> None:
+    """Say *where* a key belongs that is one of *others*: the nearest one would lead astray."""
+    for key in others:
+        if key.name in node.keys:
+            node.keys[key.name].fail(f"the key {key.name!r} belongs {where}")
 
 
 def _refuse_twins(streams: Mapping[str, Stream], node: Node) -> None:

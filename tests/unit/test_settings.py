@@ -107,6 +107,7 @@ def test_every_key_of_the_schema_is_one_that_the_reader_takes() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("tree: /x", r"^c\.yml:1:1: the key 'tree' belongs to a stream, below streams$"),
         ("stream: {}", r"^c\.yml:1:1: unknown key 'stream'; did you mean 'streams'"),
         ("", r"^c\.yml:1:1: expected a mapping with listen, log_format, ping_url, streams, found"),
         ("streams: {}", r"^c\.yml:1:10: streams: has no stream"),
@@ -133,6 +134,7 @@ def test_a_file_that_cannot_be_meant_is_refused_with_the_place(text: str, messag
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("log_format: json", r":5:5: streams\.a: the key 'log_format' belongs to the whole process, at the top of"),
         ("exlude: [a]", r":5:5: streams\.a: unknown key 'exlude'; did you mean 'exclude'\?"),
         ("retention: 90d", "unknown key 'retention'"),
         ("tree:", r":4:10: streams\.a\.tree: has no value"),
