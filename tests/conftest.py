@@ -79,12 +79,6 @@ def s3_server(request: pytest.FixtureRequest) -> S3Server:
 
 
 @pytest.fixture
-def s3_replica(s3_server: S3Server, use_s3: Callable[[S3Server], str]) -> str:
-    """Give the URL of an empty replica on each server, found through the environment."""
-    return use_s3(s3_server)
-
-
-@pytest.fixture
 def moto_proxy(moto_server: S3Server) -> Iterator[CuttingProxy]:
     """Give a proxy in front of moto that counts requests and can be told to fail."""
     with CuttingProxy("127.0.0.1", moto_server.port) as proxy:

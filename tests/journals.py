@@ -1,7 +1,6 @@
 """Journals for tests: a replica in memory that fails as planned, and answers about what it holds."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -164,11 +163,6 @@ def run_python(
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
         **more,
     )
-
-
-def kill_self() -> None:
-    """End this process as a power cut would."""
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def outcome(finished: subprocess.CompletedProcess[str]) -> str:
