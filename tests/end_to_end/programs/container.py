@@ -21,7 +21,9 @@ def main(uid: str, gid: str, read_only: str, needed: str, writable: str, *comman
         for place in ("/", "/dev/shm"):  # noqa: S108 - to be closed, not to be written.
             if os.path.ismount(place):
                 _mount("-o", "remount,bind,ro", place)
-    os.environ.pop("HOME", None)
+    # Whoever measures coverage could not write where this user may not, and would say so on stderr.
+    for name in ("HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+        os.environ.pop(name, None)
     os.setgroups([])
     os.setresgid(int(gid), int(gid), int(gid))
     os.setresuid(int(uid), int(uid), int(uid))
