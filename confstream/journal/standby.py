@@ -14,8 +14,8 @@ logger = logging.getLogger("confstream.uplink")
 STALE_INTERVALS = 3
 """How many heartbeats have to be missing before a writer counts as gone."""
 
-LOOK_SECONDS = 30.0
-"""How often to look: one request, so that a writer that leaves is followed soon."""
+LOOK_SECONDS_MAX = 30.0
+"""How often to look at least: one request, so that a writer that leaves is followed soon."""
 
 _SLACK = 1.2
 
@@ -27,9 +27,9 @@ class Standby:
     machines say of one another may be wrong by days.
     """
 
-    look_seconds = LOOK_SECONDS
-
-    def __init__(self, clock: Clock, *, takeover: bool) -> None:
+    def __init__(self, clock: Clock, *, takeover: bool, heartbeat_seconds: float) -> None:
+        """Look as often as a heartbeat would be written every *heartbeat_seconds*, or every half minute."""
+        self.look_seconds = min(heartbeat_seconds or LOOK_SECONDS_MAX, LOOK_SECONDS_MAX)
         self._clock = clock
         self._takeover = takeover
         self._seen: tuple[Heartbeat | int | None, float] | None = None

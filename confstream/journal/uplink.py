@@ -72,7 +72,7 @@ class Uplink:
         self._meter = meter or Meter()
         self._outage = Outage(logger, clock, settings.fail_after_seconds)
         self._stage, self._failures = Stage.CONNECT, 0
-        self._standby = Standby(clock, takeover=settings.takeover)
+        self._standby = Standby(clock, takeover=settings.takeover, heartbeat_seconds=settings.heartbeat_seconds)
         self._state = UplinkState()
         self._changed = threading.Condition()
         self._waited_for: list[set[bytes]] = []
