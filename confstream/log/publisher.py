@@ -277,7 +277,7 @@ class Publisher:
             try:
                 self._store.put(layout.log_key(revision.number), body)
             except ObjectExistsError as error:
-                taken = self._taken(revision.number)
+                taken = self._taken(revision)
                 if taken is not None:
                     return taken
                 # The store names an object that it does not have: nothing is known yet.
@@ -293,13 +293,17 @@ class Publisher:
                 raise unknown
         raise AssertionError("unreachable")
 
-    def _taken(self, number: int) -> RevisionObject | None:
-        try:
-            return self.reader.log_object(number)
-        except ObjectMissingError:
-            # It was packed and deleted since: only a listing tells what took the slot.
-            self._relist()
-            return self._published(number)
+    def _taken(self, revision: Revision) -> RevisionObject | None:
+        """Return what holds the slot that was there already; None if that cannot be told.
+
+        Rule 4 here, too: it may be a slot of the past that an attempt of this
+        writer, whose answer got lost, created once more.
+        """
+        if not self._is_listing_old():
+            with contextlib.suppress(ObjectMissingError):
+                return self.reader.log_object(revision.number)
+        # It was packed and deleted since, or may have been: only a listing tells what took the slot.
+        return self._looked_up(revision)
 
     def _already(self, number: int) -> RevisionObject | None:
         """Return what holds revision *number* already, listing again only if the last listing is old.
@@ -313,20 +317,22 @@ class Publisher:
         return self._published(number)
 
     def _created(self, revision: Revision) -> RevisionObject | None:
-        """Return None once it is certain that the slot that was just created is the log's, else what the log has there.
+        """Return what the log has in the slot that was just created, or None where that is certain to be *revision*.
 
         Rule 4 for a writer that slept after its look: what it created may be a
         slot that was packed and deleted meanwhile.
         """
-        if not self._is_listing_old():
-            return None
+        return self._looked_up(revision) if self._is_listing_old() else None
+
+    def _looked_up(self, revision: Revision) -> RevisionObject | None:
+        """Return what the log has instead of *revision*, by a new listing, and remove what was created in vain."""
         self._relist()
         found = self._published(revision.number)
-        if found is None or _same(found.revision, revision):
-            return None
-        # It is this writer's own, and part of no history; without the permission it stays, and verify names it.
-        with contextlib.suppress(UnavailableError):
-            self._store.delete([layout.log_key(revision.number)])
+        if found is not None and not _same(found.revision, revision):
+            # Its own is part of no history; without the permission it stays, and verify names it.
+            with contextlib.suppress(UnavailableError, ObjectMissingError, IntegrityError):
+                if _same(self.reader.log_object(revision.number).revision, revision):
+                    self._store.delete([layout.log_key(revision.number)])
         return found
 
     def _is_listing_old(self) -> bool:

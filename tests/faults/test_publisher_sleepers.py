@@ -115,6 +115,39 @@ def test_p4_rule_4_a_writer_that_slept_between_its_look_and_its_put_claims_no_sl
     assert [(problem.key, problem.flaw) for problem in report.problems] == [(log_key(4), Flaw.STRAY)] * fails
 
 
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_p4_rule_4_a_lost_answer_does_not_make_a_slot_of_the_past_this_writers_revision(epoch: int) -> None:
+    clock = ManualClock(auto=True)
+    slept: list[str] = []
+    active = grow(MemoryStore("lost"), 3, clock)
+    active.publisher.epoch = 2
+
+    def sleep(operation: str, key: str) -> None:
+        if operation == "put" and key == log_key(4) and not slept:
+            slept.append(key)
+            for number in range(30):
+                active.write(config_yml=b"%d\n" % number)
+            _pack_and_delete(MemoryStore("lost"), clock, active)
+
+    late = MemoryStore("lost", before=sleep)
+    lost = FaultyStore(late, [fail_on("put", prefix=log_key(4), after_apply=True)])
+    sleeper = Scribe(lost, clock, writer="sleeper")
+    sleeper.publisher.epoch = epoch
+    intent = sleeper.intent({"late.yml": b"late\n"})
+
+    if epoch < 2:
+        with pytest.raises(FencedError):
+            sleeper.send(intent)
+    else:
+        published = sleeper.send(intent)
+        assert published.adopted == tuple(range(4, 34))
+        assert published.position.number == 34
+        assert read_all(late, 34) == {"late.yml": b"late\n"}
+
+    assert slept
+    assert verify(late).ok
+
+
 def test_a_slot_that_was_packed_and_deleted_between_the_put_and_the_look_is_found_in_its_pack() -> None:
     store, clock = MemoryStore("look"), ManualClock()
     first = grow(store, 12, clock)
