@@ -40,6 +40,7 @@ def test_p7_when_no_call_succeeds_everything_is_red_within_seconds_and_green_aga
         onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
         writer.wait_until(lambda: seen.status == "ok", "health to be ok")
         assert seen.metric("up_to_date") == 1
+        puts = seen.metric("storage_requests_total", op="put", outcome="ok")
         _fail(moto_proxy, how)
         (tree / "config.yml").write_text("a: 2\n")
 
@@ -58,6 +59,7 @@ def test_p7_when_no_call_succeeds_everything_is_red_within_seconds_and_green_aga
         onlooker.wait_for_file("config.yml", b"a: 2\n", writer)
         writer.wait_until(lambda: seen.status == "ok", "health to be ok again")
         assert seen.metric("up_to_date") == 1
+        assert seen.metric("storage_requests_total", op="put", outcome="ok") > puts, "a new connection counts on"
         writer.wait_for_line("recovered")
         assert writer.stop().code == 0
 
