@@ -97,7 +97,10 @@ def compact(
     )
     if dry_run:
         return CompactReport(todo, dry_run=True)
-    created_ns = max(clock.now_ns(), seen_ns)
+
+    def created_ns() -> int:
+        return max(clock.now_ns(), seen_ns)
+
     packs = [made for first, last in todo.packs for made in pack_range(reader, first, last, pack_size, created_ns)]
     for number in todo.snapshots:
         snapshot_at(reader, store, number)

@@ -4,7 +4,7 @@ A pack in the making holds one tree and the contents of one pack, whatever the
 length of history (P14).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -35,11 +35,15 @@ PACK_RECORDS_SIZE_MAX = 1 << 25
 _UNKNOWN_RETRIES = 4
 
 
-def pack_range(reader: LogReader, first: int, last: int, pack_size: int, created_ns: int) -> Iterator[tuple[int, int]]:
+def pack_range(
+    reader: LogReader, first: int, last: int, pack_size: int, created_ns: Callable[[], int]
+) -> Iterator[tuple[int, int]]:
     """Pack revisions *first* to *last* out of their log objects, and yield the range of every pack once it is proven.
 
-    A snapshot at the end of each is durable before the pack is there. Raise
-    ``IntegrityError`` where an object is damaged.
+    A snapshot at the end of each is durable before the pack is there.
+    *created_ns* is asked when a pack is stored: from then on, however long it
+    took to make, the grace period counts. Raise ``IntegrityError`` where an
+    object is damaged.
     """
     while first <= last:
         base = reader.checkout(first - 1)
@@ -154,13 +158,13 @@ def _log_objects(reader: LogReader, first: int, last: int) -> Iterator[RevisionO
             yield from list(pool.map(read, range(start, min(start + 2 * WORKERS, last + 1))))
 
 
-def _store_pack(store: Store, draft: _Draft, created_ns: int) -> None:
+def _store_pack(store: Store, draft: _Draft, created_ns: Callable[[], int]) -> None:
     """Store the draft's last tree and then the draft, and read both back."""
     # I4: a pack that anybody can list has its snapshot already, so that what it covers may go one day.
     _store_snapshot(store, draft.here)
     first, last = draft.rows[0].revision.number, draft.rows[-1].revision.number
     key = layout.pack_key(first, last)
-    _create(store, key, encode_pack(draft.rows, draft.here.content, created_ns))
+    _create(store, key, encode_pack(draft.rows, draft.here.content, created_ns()))
     found = read_pack(store, first, last)
     if [made.hash for made in found.revisions] != [made.hash for made in draft.rows]:
         raise IntegrityError(f"{key}: holds other revisions than the log; run verify")

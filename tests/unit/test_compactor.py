@@ -112,6 +112,25 @@ def test_nothing_is_deleted_within_the_grace_period() -> None:
     assert len(listing_of(store).log) == COUNT
 
 
+def test_p5_the_grace_period_begins_when_the_pack_is_stored_however_long_it_took_to_make() -> None:
+    clock = ManualClock()
+    slept: list[str] = []
+
+    def sleep(operation: str, key: str) -> None:
+        if operation == "put" and key.startswith("snapshot/") and not slept:
+            slept.append(key)
+            later(MemoryStore("slow packer"), clock)
+
+    grow(MemoryStore("slow packer"), COUNT, clock)
+    store = MemoryStore("slow packer", before=sleep)
+    assert pack(store, clock).packs
+
+    assert slept
+    assert pack(store, clock).deleted == ()
+    later(store, clock)
+    assert pack(store, clock).deleted
+
+
 def test_p5_a_clock_that_jumps_ahead_deletes_nothing() -> None:
     store, clock = MemoryStore(), ManualClock()
     grow(store, COUNT, clock)
@@ -224,8 +243,8 @@ def test_p5_overlapping_packs_are_both_right_and_a_snapshot_between_is_enough() 
             scribe.snapshot()
     before = history(store)
     reader = LogReader(store)
-    list(packing.pack_range(reader, 1, 12, 12, 1))
-    list(packing.pack_range(reader, 8, 20, 13, 1))
+    list(packing.pack_range(reader, 1, 12, 12, lambda: 1))
+    list(packing.pack_range(reader, 8, 20, 13, lambda: 1))
     store.delete([log_key(number) for number in range(1, 21)])
     assert verify(store).ok
     for kept in ({9}, {12}, {15}, {20}, {9, 15}, set[int]()):
