@@ -20,8 +20,16 @@ settings.register_profile(
 settings.register_profile("nightly", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+_COMPLETE = (
+    "explore the protocol's longer histories, and replay every git history completely: "
+    "some take longer than a hang, so add -o faulthandler_timeout=0"
+)
 _SCRUBBED = ("AWS_", "CONFSTREAM_", "FSSPEC_", "S3FS_")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--complete", action="store_true", help=_COMPLETE)
 
 
 @pytest.fixture(autouse=True)

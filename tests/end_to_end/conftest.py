@@ -11,11 +11,9 @@ from tests.histories import GitHistory, load
 from tests.servers import S3Server
 
 _IDLE = "how long a process has to be idle while it is watched; 600 is what is promised, with -o faulthandler_timeout=0"
-_COMPLETE = "replay every git history completely: some take longer than a hang, so add -o faulthandler_timeout=0"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--complete", action="store_true", help=_COMPLETE)
     parser.addoption("--idle-seconds", type=float, default=12.0, help=_IDLE)
 
 
