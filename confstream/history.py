@@ -170,7 +170,7 @@ class History:
         return self.reader.head()
 
     def refresh(self) -> None:
-        """See what was published since the last question."""
+        """See what was published since the last question; to be called at least once a day by who stays (I4)."""
         self.reader.refresh()
 
     def log(
