@@ -13,6 +13,9 @@ from typing import NamedTuple
 from confstream.stamp import Stamp
 from confstream.tree import Kind
 
+_OPEN_FACTOR = 5
+"""How many times as long a file is waited for that a writer is known to have open."""
+
 
 class Mark(StrEnum):
     """What was seen to happen to a path."""
@@ -62,9 +65,11 @@ class Settler:
     backwards.
 
     After a close, a rename or a deletion, a path is ready once its stamp was
-    the same for *close_seconds*; otherwise for *seconds*. After *max_seconds*
-    it is ready anyway, as not settled. Without *close_events* every event
-    means only that something happened.
+    the same for *close_seconds*; otherwise for *seconds*, and for five times as
+    long while somebody who writes it is known not to have closed it: on a busy
+    machine a writer may get no turn for that long. After *max_seconds* it is
+    ready anyway, as not settled. Without *close_events* every event means only
+    that something happened.
 
     What belongs together becomes ready together: both names of a rename; a
     directory with what is still being written below it; a link or a deletion
@@ -90,6 +95,8 @@ class Settler:
         self._pending: dict[bytes, _Pending] = {}
         # Who was seen to write and not to close, remembered beyond a capture.
         self._open: set[bytes] = set()
+        # Those of them whose writer was seen at work.
+        self._written: set[bytes] = set()
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -106,6 +113,9 @@ class Settler:
             self._open.add(path)
         elif mark in {Mark.CLOSED, Mark.RENAMED, Mark.DELETED}:
             self._open.discard(path)
+            self._written.discard(path)
+        if mark is Mark.MODIFIED:
+            self._written.add(path)
         told = self.close_events and path not in self._open
         pending = self._pending.get(path)
         if pending is None:
@@ -137,7 +147,8 @@ class Settler:
         self._pending[target].partners.add(source)
 
     def lose_closes(self) -> None:
-        """Take in that events were lost: no close that was seen counts any more."""
+        """Take in that events were lost: no close that was seen counts any more, and none is waited for."""
+        self._written.clear()
         for path, pending in self._pending.items():
             pending.sure = False
             pending.since = None
@@ -147,10 +158,11 @@ class Settler:
         """Take in that *path* is of no interest any more."""
         self._pending.pop(path, None)
         self._open.discard(path)
+        self._written.discard(path)
 
     def due(self, now: float) -> list[bytes]:
         """Return the paths to look at now, in the order in which they first changed."""
-        return [path for path, pending in self._pending.items() if self._look_at(pending) <= now]
+        return [path for path, pending in self._pending.items() if self._look_at(path, pending) <= now]
 
     def observe(self, path: bytes, stamp: Stamp | None, now: float) -> None:
         """Take in that *path* has *stamp* now; ``None`` if it is not there."""
@@ -164,7 +176,7 @@ class Settler:
     def take(self, now: float) -> list[Ready]:
         """Return what is ready, and stop waiting for it."""
         late = {path for path, pending in self._pending.items() if now - pending.first >= self._max_seconds}
-        ready = late | {path for path, pending in self._pending.items() if self._is_settled(pending)}
+        ready = late | {path for path, pending in self._pending.items() if self._is_settled(path, pending)}
         ready -= self._belonging(ready - late, now)
         while held := {path for path in ready - late if self._pending[path].partners & self._pending.keys() - ready}:
             ready -= held
@@ -172,12 +184,13 @@ class Settler:
         for path, pending in taken:
             if pending.since is not None and (pending.stamp is None or pending.stamp.kind is not Kind.FILE):
                 self._open.discard(path)
-        return [Ready(path, self._is_settled(pending)) for path, pending in taken]
+                self._written.discard(path)
+        return [Ready(path, self._is_settled(path, pending)) for path, pending in taken]
 
     def _belonging(self, ready: set[bytes], now: float) -> set[bytes]:
         """Return what of *ready* belongs to something that is not finished."""
         patience = 2 * self._seconds
-        waiting = [(path, one) for path, one in self._pending.items() if not self._is_settled(one)]
+        waiting = [(path, one) for path, one in self._pending.items() if not self._is_settled(path, one)]
         candidates = [path for path in ready if not _is_file(one := self._pending[path]) and now - one.first < patience]
         if not waiting or not candidates:
             return set()
@@ -193,25 +206,28 @@ class Settler:
 
     def next_look(self) -> float | None:
         """Return the time at which something is due or ready at the earliest; ``None`` if nothing is pending."""
-        return min((self._look_at(pending) for pending in self._pending.values()), default=None)
+        return min((self._look_at(path, pending) for path, pending in self._pending.items()), default=None)
 
-    def _look_at(self, pending: _Pending) -> float:
+    def _look_at(self, path: bytes, pending: _Pending) -> float:
         latest = pending.first + self._max_seconds
         if pending.since is None:
             return pending.first
-        if self._is_settled(pending):
+        if self._is_settled(path, pending):
             # Ready by itself, but held by its partner: look again as often as at any other.
-            return min(latest, pending.looked + self._quiet(pending))
-        return min(latest, pending.since + self._quiet(pending))
+            return min(latest, pending.looked + self._quiet(path, pending))
+        return min(latest, pending.since + self._quiet(path, pending))
 
-    def _is_settled(self, pending: _Pending) -> bool:
-        return pending.since is not None and pending.looked >= pending.since + self._quiet(pending)
+    def _is_settled(self, path: bytes, pending: _Pending) -> bool:
+        return pending.since is not None and pending.looked >= pending.since + self._quiet(path, pending)
 
-    def _quiet(self, pending: _Pending) -> float:
+    def _quiet(self, path: bytes, pending: _Pending) -> float:
         """Return for how many seconds nothing must happen."""
         # Nobody writes to what is not there, to a directory or to a symlink.
         closed = pending.stamp is None or pending.stamp.kind is not Kind.FILE
-        return self._close_seconds if closed or pending.sure else self._seconds
+        if closed or pending.sure:
+            return self._close_seconds
+        patient = self.close_events and path in self._written
+        return min(_OPEN_FACTOR * self._seconds, self._max_seconds) if patient else self._seconds
 
 
 def _is_file(pending: _Pending) -> bool:

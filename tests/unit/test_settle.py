@@ -57,6 +57,18 @@ def test_a_file_that_is_not_closed_waits_for_the_long_time() -> None:
     assert ready[b"a"][0] >= 10.0 + LONG
 
 
+def test_p6_a_file_that_a_writer_has_open_waits_longer_than_one_of_which_nothing_is_known() -> None:
+    waiting = settler()
+    waiting.note(b"a", Mark.MODIFIED, 10.0)
+    waiting.note(b"b", Mark.SEEN, 10.0)
+
+    ready = run(waiting, {b"a": a_stamp(), b"b": a_stamp()}, 10.0, 100)
+
+    assert abs(ready[b"b"][0] - (10.0 + LONG)) < 1e-3
+    assert abs(ready[b"a"][0] - (10.0 + 5 * LONG)) < 1e-3
+    assert ready[b"a"][1] is True
+
+
 def test_a_write_after_the_close_begins_anew() -> None:
     waiting = settler()
     waiting.note(b"a", Mark.CLOSED, 10.0)
