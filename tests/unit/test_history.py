@@ -292,7 +292,7 @@ def test_the_json_form_knows_metas_deletes_and_names_that_are_not_utf_8() -> Non
 
     assert row["changes"] == [
         {"op": "meta", "path": "a", "mode": "0600", "uid": 1, "gid": 2},
-        {"op": "delete", "path": "b\\xff"},
+        {"op": "delete", "path": "b\\xff", "path_hex": "62ff"},
         {"op": "put", "path": "c", "kind": "symlink", "mode": "0777", "size": 1},
     ]
     assert (row["supersedes"], row["published"], row["labels"]) == ([3, 4], False, {"ticket": "7"})
