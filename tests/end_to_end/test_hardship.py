@@ -42,6 +42,9 @@ def test_more_events_than_the_queue_holds_are_made_up_for_by_a_comparison(
     (tree / "config.yml").write_text("a: 1\n")
     with confstream("replicate", tree, replica, *_OPTIONS, *_NO_SCAN, *LISTEN) as writer:
         onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
+        endpoints = Endpoints(writer)
+        endpoints.wait_for_health()
+        scanned = endpoints.metric("last_scan_timestamp_seconds")
         writer.signal(signal.SIGSTOP)
         overflow(tree)
         (tree / "late" / "below").mkdir(parents=True)
@@ -53,8 +56,11 @@ def test_more_events_than_the_queue_holds_are_made_up_for_by_a_comparison(
         wait_for_tree(onlooker, tree, writer)
         # What was made while nobody listened is watched from now on.
         (tree / "late" / "below" / "config.yml").write_text("b: 2\n")
-        onlooker.wait_for_file("late/below/config.yml", b"b: 2\n", writer)
-        Endpoints(writer).wait_for_health()
+        head = onlooker.wait_for_file("late/below/config.yml", b"b: 2\n", writer)
+        endpoints.wait_for_health()
+        assert endpoints.metric("last_scan_timestamp_seconds") > scanned, "no comparison shows in the metrics"
+        writer.wait_until(lambda: endpoints.metric("up_to_date") == 1, "the replica to be up to date")
+        assert (endpoints.metric("position"), endpoints.metric("pending_changes")) == (head, 0)
         assert writer.stop().code == 0
 
 
