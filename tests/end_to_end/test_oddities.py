@@ -39,7 +39,7 @@ def fill_with_oddities(tree: Path) -> None:
 
 
 def test_p6_everything_odd_is_kept_or_counted_and_comes_back(replicas: Replicas, tree: Path, tmp_path: Path) -> None:
-    replica, volume = replicas.make(), tmp_path / "volume"
+    replica, volume = replicas.make("seaweed"), tmp_path / "volume"
     onlooker = replicas.look_at(replica)
     fill_with_oddities(tree)
     specials = 3 if os.geteuid() == 0 else 2
@@ -63,6 +63,9 @@ def test_p6_everything_odd_is_kept_or_counted_and_comes_back(replicas: Replicas,
             onlooker.wait_for(lambda found: b"one" in found and b"one/below" not in found, "the file again", writer)
             (tree / "app.db").write_text("text\n")
             onlooker.wait_for_file("app.db", b"text\n", writer)
+            endpoints.wait_for_health()
+            writer.wait_until(lambda: endpoints.metric("up_to_date") == 1, "it to know")
+            assert endpoints.metric("skipped_files_total", reason="special") == specials
             ended = writer.stop()
     assert ended.code == 0, ended
 
@@ -77,7 +80,7 @@ def test_p6_everything_odd_is_kept_or_counted_and_comes_back(replicas: Replicas,
 def test_p6_paths_deeper_than_the_system_takes_in_one_go_are_told_and_the_rest_goes_on(
     replicas: Replicas, tree: Path
 ) -> None:
-    replica = replicas.make()
+    replica = replicas.make("seaweed")
     onlooker = replicas.look_at(replica)
     (tree / "config.yml").write_text("a: 1\n")
     with contextlib.chdir(tree):
@@ -86,21 +89,36 @@ def test_p6_paths_deeper_than_the_system_takes_in_one_go_are_told_and_the_rest_g
             os.chdir("d" * 250)
         Path("deep").write_text("x")
     try:
-        with confstream("replicate", tree, replica, *_OPTIONS) as writer:
+        with confstream("replicate", tree, replica, *_OPTIONS, *LISTEN) as writer:
+            endpoints = Endpoints(writer)
             onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
             writer.wait_for_line("the path is too long")
+            assert "cannot be read and are not protected" in endpoints.wait_for_reason("unreadable")["what"]
+            assert (endpoints.health["code"], endpoints.metric("up_to_date")) == (503, 0)
+            assert endpoints.metric("unreadable_files") >= 1
             (tree / "config.yml").write_text("a: 2\n")
             onlooker.wait_for_file("config.yml", b"a: 2\n", writer)
             # As deep as can be recorded, also where no single name reaches.
             assert max(map(len, onlooker.tree())) > 4000
             ended = writer.stop()
+        assert ended.code == _PARTIAL, ended
+        # What is too deep to be watched is found gone by a scan.
+        with confstream("replicate", tree, replica, *_OPTIONS, *LISTEN, "--scan-interval", "0.5s") as writer:
+            endpoints = Endpoints(writer)
+            endpoints.wait_for_reason("unreadable")
+            shutil.rmtree(tree / ("d" * 250))
+            writer.wait_for_line("recovered: ")
+            endpoints.wait_for_health()
+            writer.wait_until(lambda: endpoints.metric("up_to_date") == 1, "it to know")
+            assert endpoints.metric("unreadable_files") == 0
+            ended = writer.stop()
     finally:
-        shutil.rmtree(tree / ("d" * 250))
-    assert ended.code == _PARTIAL, ended
+        shutil.rmtree(tree / ("d" * 250), ignore_errors=True)
+    assert ended.code == 0, ended
 
 
 def test_p6_a_file_above_the_bound_is_told_and_said_to_be_over_when_it_is(replicas: Replicas, tree: Path) -> None:
-    replica = replicas.make()
+    replica = replicas.make("seaweed")
     onlooker = replicas.look_at(replica)
     (tree / "config.yml").write_text("a: 1\n")
     (tree / "model.bin").write_bytes(b"head")
@@ -110,11 +128,13 @@ def test_p6_a_file_above_the_bound_is_told_and_said_to_be_over_when_it_is(replic
         assert "too large for a configuration" in writer.wait_for_line("model.bin")
         endpoints = Endpoints(writer)
         endpoints.wait_for_reason("unreadable")
+        assert (endpoints.health["code"], endpoints.metric("unreadable_files")) == (503, 1)
         assert endpoints.metric("skipped_files_total", reason="too_large") == 1
         os.truncate(tree / "model.bin", 4)
         onlooker.wait_for_file("model.bin", b"head", writer)
         writer.wait_for_line("recovered: model.bin")
         endpoints.wait_for_health()
+        assert endpoints.metric("unreadable_files") == 0
         assert writer.stop().code == 0
 
 

@@ -271,6 +271,42 @@ def test_p6_validators_of_the_file_judge_and_a_broken_one_is_loud_and_stops_noth
     assert "config.yml:2:6" in run_confstream("log", "--config", file).stdout
 
 
+def test_p6_p7_a_program_that_is_not_there_shows_in_log_health_and_metrics_until_it_is_installed(
+    replicas: Replicas, tree: Path, tmp_path: Path
+) -> None:
+    onlooker, program = replicas.look_at(replicas.make("seaweed")), tmp_path / "checker"
+    lost = (
+        f"profile: none\nvalidators:\n  lost: {{command: [{program}], patterns: config.yml, good: a, bad: forbidden}}"
+    )
+    file = _file(tmp_path, {"frigate": (tree, onlooker.url)}, {"frigate": lost}, "listen: 127.0.0.1:0")
+    place = (tree, onlooker.url)
+
+    with confstream("replicate", "--config", file) as process:
+        seen = Endpoints(process)
+        _until_there(replicas, place, process, "forbidden: 1\n")
+        line, reason = process.wait_for_line("the validator lost is broken"), seen.wait_for_reason("validator-broken")
+        process.wait_until(lambda: seen.metric("up_to_date") == 1, "it on the replica")
+        assert (seen.status, seen.health["code"], seen.metric("validator_ok", validator="lost")) == ("degraded", 200, 0)
+        ended = process.stop()
+    assert ended.code == 0, ended
+    assert all(f"the program {program} is not there" in text for text in (line, reason["what"]))
+    assert str(onlooker.log()[-1].verdict.status) == "ok", "not checked is not invalid"
+
+    program.write_text('#!/bin/sh\n! grep -q forbidden "$1"\n')
+    program.chmod(0o755)
+    with confstream("replicate", "--config", file) as process:
+        seen = Endpoints(process)
+        _until_there(replicas, place, process, "allowed: 1\n")
+        seen.wait_for_health()
+        assert seen.metric("validator_ok", validator="lost") == 1
+        _until_there(replicas, place, process, "forbidden: 2\n")
+        assert "lost exited with 1" in seen.wait_for_reason("doubtful")["what"]
+        assert seen.metric("validation_failures_total", validator="lost") == 1
+        ended = process.stop()
+    assert ended.code == 0, ended
+    assert "is broken" not in ended.stderr
+
+
 def test_both_signals_reach_every_stream(places: dict[str, tuple[Path, str]], tmp_path: Path) -> None:
     with confstream("replicate", "--config", _file(tmp_path, places)) as process:
         process.wait_for_line("watching")

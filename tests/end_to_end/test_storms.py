@@ -9,28 +9,26 @@ from confstream.tree import Op
 from tests.end_to_end.conftest import Replicas
 from tests.endpoints import LISTEN, Endpoints
 from tests.processes import confstream
-from tests.proxy import CuttingProxy
 
 _OPTIONS = ("--profile", "none", "--settle", "0.5s", "--heartbeat", "0")
 _FILES, _BYTES, _REVISIONS_MAX = 10_000, 2_000, 5
 
 
 def test_p11_a_storm_of_modes_and_owners_is_a_few_revisions_and_uploads_no_content_again(
-    s3: str, moto_proxy: CuttingProxy, replicas: Replicas, tree: Path
+    replicas: Replicas, tree: Path
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
-    onlooker = replicas.look_at(s3)
+    onlooker = replicas.look_at(replicas.make("seaweed"))
     for number in range(_FILES):
         directory = tree / str(number // 100)
         directory.mkdir(exist_ok=True)
         (directory / f"{number}.yml").write_bytes(os.urandom(_BYTES))
-    through = {"AWS_ENDPOINT_URL": moto_proxy.endpoint}
-    with confstream("replicate", tree, s3, *_OPTIONS, *LISTEN, environment=through) as writer:
+    with confstream("replicate", tree, onlooker.url, *_OPTIONS, *LISTEN) as writer:
         onlooker.wait_for(lambda found: len(found) == _FILES + _FILES // 100, "the files", writer)
         before, endpoints = onlooker.head, Endpoints(writer)
         written = endpoints.metric("storage_bytes_total", direction="sent")
-        moto_proxy.reset()
+        assert endpoints.metric("changes_total", op="mode") == 0
 
         for path in tree.rglob("*.yml"):
             path.chmod(0o640)
@@ -40,6 +38,11 @@ def test_p11_a_storm_of_modes_and_owners_is_a_few_revisions_and_uploads_no_conte
             "the modes and owners",
             writer,
         )
+        endpoints.wait_for_health()
+        writer.wait_until(lambda: endpoints.metric("up_to_date") == 1, "it to know")
+        assert endpoints.metric("files") == _FILES
+        assert endpoints.metric("changes_total", op="mode") >= _FILES
+        assert [endpoints.metric(name) for name in ("pending_changes", "unreadable_files", "doubtful_files")] == [0] * 3
         uploaded = endpoints.metric("storage_bytes_total", direction="sent") - written
         ended = writer.stop()
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.end_to_end.conftest import Replicas
 from tests.end_to_end.onlooker import Onlooker
+from tests.endpoints import LISTEN, Endpoints
 from tests.privileges import contained
 from tests.processes import confstream, run_confstream
 
@@ -27,8 +28,10 @@ def shared(open_base: Path) -> Path:
 
 
 @pytest.fixture
-def onlooker(shared: Path, replicas: Replicas) -> Onlooker:
-    """Give an onlooker of the replica, which is verified when the test is over."""
+def onlooker(shared: Path, replicas: Replicas, request: pytest.FixtureRequest) -> Onlooker:
+    """Give an onlooker of the replica, local or on SeaweedFS, which is verified when the test is over."""
+    if getattr(request, "param", "local") == "seaweed":
+        return replicas.look_at(replicas.make("seaweed"))
     return replicas.look_at(replicas.verify_at_the_end(str(shared / "replica")))
 
 
@@ -47,24 +50,32 @@ def owners_of_state(tree: Path) -> set[tuple[int, int]]:
 
 
 def edit_as_sidecar(shared: Path, onlooker: Onlooker, text: str, within: list[str]) -> None:
-    """Let a sidecar publish *text* as the configuration."""
-    with confstream("replicate", shared / "tree", shared / "replica", *_OPTIONS, within=within) as writer:
+    """Let a sidecar publish *text* as the configuration, and be well all the time."""
+    with confstream("replicate", shared / "tree", onlooker.url, *_OPTIONS, *LISTEN, within=within) as writer:
+        seen = Endpoints(writer)
         writer.wait_for_line("watching")
         (shared / "tree" / "config.yml").write_text(text)
         os.chown(shared / "tree" / "config.yml", _APP, _APP)
         onlooker.wait_for_file("config.yml", text.encode(), writer)
+        writer.wait_until(lambda: seen.metric("up_to_date") == 1, "it to know")
+        seen.wait_for_health()
+        assert (seen.metric("health", status="ok"), seen.metric("unreadable_files")) == (1, 0)
         ended = writer.stop()
     assert ended.code == 0, ended
+    assert "ERROR" not in ended.stderr, ended
 
 
-def test_an_init_container_of_root_and_a_sidecar_of_another_user_take_turns(shared: Path, onlooker: Onlooker) -> None:
-    tree, replica = shared / "tree", shared / "replica"
+@pytest.mark.parametrize(("onlooker", "rounds"), [("local", 3), ("seaweed", 1)], indirect=["onlooker"])
+def test_an_init_container_of_root_and_a_sidecar_of_another_user_take_turns(
+    shared: Path, onlooker: Onlooker, rounds: int
+) -> None:
+    tree, replica = shared / "tree", onlooker.url
     edit_as_sidecar(shared, onlooker, "a: 1\n", contained(_APP))
     (tree / "acme.json").write_text("{}\n")
     (tree / "acme.json").chmod(0o600)
     os.chown(tree / "acme.json", _APP, _APP)
     edit_as_sidecar(shared, onlooker, "a: 2\n", contained(_APP))
-    for number in range(3, 6):
+    for number in range(3, 3 + rounds):
         # The volume is lost, the pod starts again: as root first.
         volume = shared / f"volume-{number}"
         volume.mkdir()
@@ -82,30 +93,32 @@ def test_an_init_container_of_root_and_a_sidecar_of_another_user_take_turns(shar
         assert again.code == 0, again
         assert owners_of_state(tree) == {(_APP, 0)}
 
-    assert onlooker.versions("config.yml") == [f"a: {number}\n".encode() for number in range(1, 6)]
+    assert onlooker.versions("config.yml") == [f"a: {number}\n".encode() for number in range(1, 3 + rounds)]
 
 
+@pytest.mark.parametrize("onlooker", ["seaweed"], indirect=True)
 def test_what_root_does_with_a_journal_in_between_leaves_it_usable_for_its_owner(
     shared: Path, onlooker: Onlooker
 ) -> None:
-    tree, replica = shared / "tree", shared / "replica"
+    tree, replica = shared / "tree", onlooker.url
     edit_as_sidecar(shared, onlooker, "a: 1\n", contained(_APP))
     (tree / "config.yml").write_text("a: 2\n")
     assert run_confstream("replicate", tree, replica, "--once", *_OPTIONS).code == 0
     done = run_confstream("restore", replica, tree, "--revision", "1", "--force")
     assert done.code == 0, done
-    give(replica, _APP)
-
     assert (tree / "config.yml").stat().st_uid == _APP
+    edit_as_sidecar(shared, onlooker, "a: 3\n", [])
+
     assert owners_of_state(tree) == {(_APP, 0)}
-    edit_as_sidecar(shared, onlooker, "a: 3\n", contained(_APP))
+    edit_as_sidecar(shared, onlooker, "a: 4\n", contained(_APP))
 
 
+@pytest.mark.parametrize("onlooker", ["local", "seaweed"], indirect=True)
 def test_any_uid_without_a_name_or_home_works_on_a_read_only_root_file_system(shared: Path, onlooker: Onlooker) -> None:
-    tree, replica = shared / "tree", shared / "replica"
+    tree, replica = shared / "tree", onlooker.url
     give(tree, _NOBODY_KNOWS)
-    give(replica, _NOBODY_KNOWS)
-    within = contained(_NOBODY_KNOWS, 0, writable=[tree, replica])
+    give(shared / "replica", _NOBODY_KNOWS)
+    within = contained(_NOBODY_KNOWS, 0, writable=[tree, shared / "replica"])
     edit_as_sidecar(shared, onlooker, "a: 1\n", within)
     (tree / "config.yml").write_text("a: 2\n")
 
@@ -160,6 +173,47 @@ def test_a_state_directory_of_somebody_else_is_one_clear_error(shared: Path, onl
     assert command == "restore" or "belongs to uid 2000 and cannot be used" in errors[0]
     assert "Traceback" not in done.stderr
     assert (tree / "config.yml").read_text() == "a: 2\n"
+
+
+def test_p7_a_state_directory_of_somebody_else_is_red_for_its_stream_until_it_is_given_back(
+    shared: Path, replicas: Replicas
+) -> None:
+    trees = {name: shared / name for name in ("taken", "other")}
+    urls = {"taken": replicas.make("seaweed"), "other": str(shared / "replica")}
+    onlooker, state = replicas.look_at(urls["taken"]), trees["taken"] / ".confstream"
+    lines = ["listen: 127.0.0.1:0", "streams:"]
+    for name, tree in trees.items():
+        tree.mkdir()
+        (tree / "config.yml").write_text("a: 1\n")
+        give(tree, _APP)
+        lines += [f"  {name}: {{tree: {tree}, replica: '{urls[name]}', settle: 200ms, heartbeat: 0}}"]
+    file, within = shared / "confstream.yml", contained(_APP)
+    file.write_text("\n".join(lines) + "\n")
+    state.mkdir(mode=0o700)
+    give(state, 2000)
+
+    with confstream("replicate", "--config", file, within=within) as writer:
+        seen = Endpoints(writer)
+        said = writer.wait_for_line("taken ended, the others go on")
+        reason = seen.wait_for_reason("ended")
+        writer.wait_until(lambda: seen.metric("health", stream="other", status="ok") == 1, "the other to be well")
+        assert (seen.health["code"], seen.metric("health", stream="taken", status="failing")) == (503, 1)
+        assert [seen.metric("up_to_date", stream=name) for name in trees] == [0, 1]
+        ended = writer.stop()
+    assert ended.code == _REFUSED, ended
+    assert all("belongs to uid 2000 and cannot be used" in text for text in (said, reason["what"], ended.stderr))
+    assert onlooker.head == 0
+
+    give(state, _APP)
+    with confstream("replicate", "--config", file, within=within) as writer:
+        seen = Endpoints(writer)
+        onlooker.wait_for_file("config.yml", b"a: 1\n", writer)
+        seen.wait_for_health()
+        writer.wait_until(lambda: seen.metric("up_to_date", stream="taken") == 1, "it to know")
+        assert seen.metric("health", stream="taken", status="failing") == 0
+        ended = writer.stop()
+    assert ended.code == 0, ended
+    assert "belongs to uid" not in ended.stderr
 
 
 def test_a_read_only_volume_is_one_clear_error_that_says_what_to_do(shared: Path, onlooker: Onlooker) -> None:
