@@ -312,7 +312,10 @@ _RULES: Sequence[Callable[[Vitals, JournalStatus], Iterator[Reason]]] = (
 
 _WAIT = "see that storage and network work; it goes on by itself, what waits is in the journal"
 _TROUBLES: Mapping[str, tuple[str, str]] = {
-    "denied": ("replica-denied", "correct the credentials, the bucket's name or its policy"),
+    "denied": (
+        "replica-denied",
+        "correct the credentials, the bucket's name or its policy, or the clock, whichever it names",
+    ),
     "refused": ("replica-refused", "use storage that can create exclusively, or --unsafe-single-writer"),
     "unavailable": ("replica-unreachable", _WAIT),
     "unknown": ("replica-unreachable", _WAIT),

@@ -152,7 +152,7 @@ def test_the_document_is_json_with_the_keys_that_are_promised() -> None:
         "level": "failing",
         "what": "s3://bucket: access denied",
         "since": "2027-01-15T07:59:59.000000000Z",
-        "do": "correct the credentials, the bucket's name or its policy",
+        "do": "correct the credentials, the bucket's name or its policy, or the clock, whichever it names",
     }
     assert len(stream["unreadable"]) == 20
 
