@@ -15,7 +15,7 @@ from typing import Any
 from confstream.errors import UsageError
 from confstream.selection import Selection
 from confstream.settings_checks import CHECKS, LABELS, REQUIRED, Check
-from confstream.settings_document import Node, read, unknown
+from confstream.settings_document import Node, every, read, together, unknown
 from confstream.settings_kinds import (
     AUTO,
     BOOLEAN,
@@ -27,6 +27,7 @@ from confstream.settings_kinds import (
     SECRET,
     SIZE,
     TEXT,
+    Found,
     Kind,
     duration,
     flow,
@@ -153,26 +154,27 @@ class Settings:
 def parse(text: str, environ: Mapping[str, str], source: str = FILE) -> Settings:
     """Return what *text*, the content of the file *source*, says, with the variables of *environ*.
 
-    Raise ``UsageError`` that names line and column for an unknown or repeated
-    key, a value that cannot be meant, or a variable that is not set.
+    Raise ``UsageError`` that names line and column of every unknown or repeated
+    key, value that cannot be meant, and variable that is not set.
     """
     document = read(text, source)
-    _refuse_misplaced(document, _KEYS, "to a stream, below streams")
-    given = document.mapping(("streams", *(key.name for key in _OF_PROCESS)), ("streams",))
-    found = given["streams"]
-    streams = {}
-    for name, node in found.mapping().items():
-        if not _NAME.fullmatch(name):
-            found.keys[name].fail(
-                "a stream's name has small letters, digits, '.', '_', '-', at most 63, a letter first"
-            )
-        streams[name] = _stream(name, node, environ)
-    if not streams:
-        found.fail("has no stream; name at least one")
-    _refuse_twins(streams, found)
-    process = [(key, key.kind.read(given[key.name], environ)) for key in _OF_PROCESS if key.name in given]
-    shown = MappingProxyType({key.name: each.shown for key, each in process})
-    values = {key.field: each.value for key, each in process}
+    streams: dict[str, Stream] = {}
+    process: dict[str, Found] = {}
+
+    def read_streams() -> None:
+        if isinstance(document.value, dict) and "streams" in document.value:
+            streams.update(_streams(document.value["streams"], environ))
+
+    try:
+        together(
+            lambda: _check_keys(document, ("streams", *_names(_OF_PROCESS)), ("streams",), _KEYS, _TO_A_STREAM),
+            lambda: process.update(_values(document, _OF_PROCESS, environ)),
+            read_streams,
+        )
+    except UsageError as error:
+        raise UsageError("\n".join(sorted(str(error).splitlines(), key=lambda line: _place(line, source)))) from error
+    shown = MappingProxyType({name: each.shown for name, each in process.items()})
+    values = {key.field: process[key.name].value for key in _OF_PROCESS if key.name in process}
     return Settings(MappingProxyType(streams), source, **values, _shown=shown)
 
 
@@ -267,22 +269,72 @@ _OF_PROCESS = (
 )
 
 
-def _stream(name: str, node: Node, environ: Mapping[str, str]) -> Stream:
-    _refuse_misplaced(node, _OF_PROCESS, "to the whole process, at the top of the file")
-    given = node.mapping([key.name for key in _KEYS], [key.name for key in _KEYS if key.required])
-    found = [(key, key.kind.read(given[key.name], environ)) for key in _KEYS if key.name in given]
-    shown = MappingProxyType({key.name: each.shown for key, each in found})
+def _place(line: str, source: str) -> list[int]:
+    """Return line and column that a message begins with: who mends a file goes from its top to its end."""
+    found = re.match(r":(\d+):(\d+): ", line.removeprefix(source))
+    return [*map(int, found.groups())] if found else []
+
+
+_TO_A_STREAM = "to a stream, below streams"
+_TO_THE_PROCESS = "to the whole process, at the top of the file"
+
+
+def _names(keys: Iterable[_Key]) -> list[str]:
+    return [key.name for key in keys]
+
+
+def _streams(node: Node, environ: Mapping[str, str]) -> dict[str, Stream]:
+    streams = every(node.mapping(), lambda name, each: _stream(name, each, node, environ))
+    if not streams:
+        node.fail("has no stream; name at least one")
+    _refuse_twins(streams, node)
+    return streams
+
+
+def _stream(name: str, node: Node, above: Node, environ: Mapping[str, str]) -> Stream:
+    found: dict[str, Found] = {}
+    together(
+        lambda: _check_name(name, above.keys[name]),
+        lambda: _check_keys(node, _names(_KEYS), _names(key for key in _KEYS if key.required), _OF_PROCESS),
+        lambda: found.update(_values(node, _KEYS, environ)),
+    )
+    shown = MappingProxyType({name: each.shown for name, each in found.items()})
     try:
-        return Stream(name, **{key.field: each.value for key, each in found}, _shown=shown)
+        return Stream(name, **{key.field: found[key.name].value for key in _KEYS if key.name in found}, _shown=shown)
     except UsageError as error:
         raise UsageError(f"{node.place}: {error}") from error
 
 
-def _refuse_misplaced(node: Node, others: Iterable["_Key"], where: str) -> None:
-    """Say *where* a key belongs that is one of *others*: the nearest one would lead astray."""
-    for key in others:
-        if key.name in node.keys:
-            node.keys[key.name].fail(f"the key {key.name!r} belongs {where}")
+def _values(node: Node, keys: Iterable[_Key], environ: Mapping[str, str]) -> dict[str, Found]:
+    """Return by name what *node* has of *keys*."""
+    given = node.value if isinstance(node.value, dict) else {}
+    return every(
+        {key.name: key for key in keys if key.name in given}, lambda name, key: key.kind.read(given[name], environ)
+    )
+
+
+def _check_name(name: str, node: Node) -> None:
+    if not _NAME.fullmatch(name):
+        node.fail("a stream's name has small letters, digits, '.', '_', '-', at most 63, a letter first")
+
+
+def _check_keys(
+    node: Node,
+    known: Collection[str],
+    required: Collection[str],
+    elsewhere: Iterable[_Key],
+    where: str = _TO_THE_PROCESS,
+) -> None:
+    """Refuse keys that are not *known*; say *where* those *elsewhere* belong: the nearest one would lead astray."""
+    misplaced = set(_names(elsewhere)) & node.keys.keys()
+    together(
+        lambda: every(
+            dict.fromkeys(sorted(misplaced)), lambda name, _: node.keys[name].fail(f"the key {name!r} belongs {where}")
+        ),
+        lambda: replace(node, keys={key: at for key, at in node.keys.items() if key not in misplaced}).mapping(
+            known, required
+        ),
+    )
 
 
 def _refuse_twins(streams: Mapping[str, Stream], node: Node) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from confstream.errors import UsageError
 from confstream.masking import MASK, is_secret_key
 from confstream.profiles.profile import VALIDATORS
-from confstream.settings_document import Node
+from confstream.settings_document import Node, every, together
 from confstream.settings_kinds import BOOLEAN, PATTERNS, TEXT, Found, Kind, checked_texts, duration, show_text
 
 _GLOB = frozenset("*?[!\\")
@@ -63,7 +63,7 @@ def _check_code(text: str) -> None:
 
 
 def _read_texts(node: Node, environ: Mapping[str, str]) -> Found:
-    found = {key: TEXT.read(each, environ) for key, each in node.mapping().items()}
+    found = every(node.mapping(), lambda _, each: TEXT.read(each, environ))
     return Found(
         MappingProxyType({key: each.value for key, each in found.items()}),
         {key: MASK if is_secret_key(key) else each.shown for key, each in found.items()},
@@ -71,13 +71,11 @@ def _read_texts(node: Node, environ: Mapping[str, str]) -> Found:
 
 
 def _read_keys(node: Node, environ: Mapping[str, str]) -> Found:
-    found = {}
-    for pattern, each in node.mapping().items():
-        try:
-            PATTERNS.read(Node(pattern, each.source, each.line, each.column, each.path), {})
-        except UsageError as error:
-            raise UsageError(str(error)) from error
-        found[pattern] = _KEY_PATHS.read(each, environ)
+    def read(pattern: str, each: Node) -> Found:
+        PATTERNS.read(Node(pattern, each.source, each.line, each.column, each.path), {})
+        return _KEY_PATHS.read(each, environ)
+
+    found = every(node.mapping(), read)
     return Found(
         MappingProxyType({key: each.value for key, each in found.items()}),
         {key: each.shown for key, each in found.items()},
@@ -90,7 +88,7 @@ def _check_key(key: str) -> None:
 
 
 def _read_checks(node: Node, environ: Mapping[str, str]) -> Found:
-    found = {name: _read_check(name, each, node, environ) for name, each in node.mapping().items()}
+    found = every(node.mapping(), lambda name, each: _read_check(name, each, node, environ))
     return Found(tuple(each.value for each in found.values()), {name: each.shown for name, each in found.items()})
 
 
@@ -103,8 +101,12 @@ def _read_check(name: str, node: Node, above: Node, environ: Mapping[str, str]) 
             f"there is no validator {name!r} built in, those are {', '.join(VALIDATORS)}; one of your own is a mapping"
             " with command or schema, patterns, good and bad"
         )
-    given = node.mapping(_KEYS, ("patterns", "good", "bad"))
-    found = {key: _KEYS[key][1].read(each, environ) for key, each in given.items()}
+    given = {key: each for key, each in node.value.items() if key in _KEYS}
+    found: dict[str, Found] = {}
+    together(
+        lambda: node.mapping(_KEYS, ("patterns", "good", "bad")),
+        lambda: found.update(every(given, lambda key, each: _KEYS[key][1].read(each, environ))),
+    )
     if ("command" in found) == ("schema" in found):
         node.fail("needs a command or the file of a schema, one of them")
     if "schema" in found:

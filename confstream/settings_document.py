@@ -8,15 +8,19 @@ a password that begins with ``*`` or ``!`` is found here first.
 import difflib
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from confstream.errors import UsageError
 from confstream.masking import is_secret_key
 
 SIZE_MAX = 1 << 20
 DEPTH_MAX = 20
+
+Key = TypeVar("Key")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 _QUOTED = re.compile(r"(['\"]).{2,}\1", re.DOTALL)
 _HARMLESS_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
@@ -62,12 +66,12 @@ class Node:
         """
         if not isinstance(self.value, dict):
             self.fail(f"expected a mapping{_listed(allowed)}, found {self.kind}")
-        for key, node in self.keys.items():
-            if allowed and key not in allowed:
-                node.fail(unknown("key", key, allowed))
-        for key in required:
-            if key not in self.value:
-                self.fail(f"has no {key!r}, which it needs")
+        unknowns = {key: node for key, node in self.keys.items() if allowed and key not in allowed}
+        missing = dict.fromkeys(key for key in required if key not in self.value)
+        together(
+            lambda: every(unknowns, lambda key, node: node.fail(unknown("key", key, allowed))),
+            lambda: every(missing, lambda key, _: self.fail(f"has no {key!r}, which it needs")),
+        )
         return self.value
 
     def sequence(self) -> "list[Node]":
@@ -106,6 +110,25 @@ class Node:
         # A key id of digits is a name, not a number: what does not come back the same is text.
         same = isinstance(found, bool) or found is None or (isinstance(found, int | float) and str(found) == self.value)
         return found if same else self.value
+
+
+def every(items: Mapping[Key, Given], read: Callable[[Key, Given], Made]) -> dict[Key, Made]:
+    """Return what *read* makes of each of *items*; if it refuses some, one ``UsageError`` tells of every one."""
+    made, mistakes = {}, []
+    for key, given in items.items():
+        try:
+            made[key] = read(key, given)
+        except UsageError as error:
+            mistakes.append(error)
+    if mistakes:
+        # Who has to mend a file wants to open it once. A mistake in what several keys share is told once.
+        raise UsageError("\n".join(dict.fromkeys(map(str, mistakes)))) from mistakes[0]
+    return made
+
+
+def together(*parts: Callable[[], Made]) -> list[Made]:
+    """Return what each of *parts* returns; if some refuse, one ``UsageError`` tells of every one."""
+    return [*every(dict(enumerate(parts)), lambda _, part: part()).values()]
 
 
 def unknown(what: str, found: str, known: Collection[str]) -> str:

@@ -17,7 +17,7 @@ from confstream.masking import MASK, is_secret_key, mask_line
 from confstream.moments import parse_duration
 from confstream.profiles import names
 from confstream.selection import Selection
-from confstream.settings_document import Node, unknown
+from confstream.settings_document import Node, every, unknown
 from confstream.sizes import parse_size, show_size
 
 AUTO = "auto"
@@ -76,10 +76,13 @@ def checked_texts(check: Callable[[str], object]) -> Kind:
     """Return the kind of several texts, of which *check* refuses none; one alone needs no list."""
 
     def read(node: Node, environ: Mapping[str, str]) -> Found:
-        found = [(each, _text(each, environ)) for each in node.sequence()]
-        for each, text in found:
+        def read_one(_number: int, each: Node) -> _Text:
+            text = _text(each, environ)
             _convert(each, text, check)
-        return Found(tuple(text.text for _, text in found), [text.shown for _, text in found])
+            return text
+
+        found = every(dict(enumerate(node.sequence())), read_one).values()
+        return Found(tuple(text.text for text in found), [text.shown for text in found])
 
     text = {"type": "string", "minLength": 1}
     return Kind({"oneOf": [text, {"type": "array", "items": text}]}, read, lambda value: [*map(show_text, value)])
@@ -129,7 +132,7 @@ def _read_boolean(node: Node, environ: Mapping[str, str]) -> Found:
 
 
 def _read_options(node: Node, environ: Mapping[str, str]) -> Found:
-    found = {key: _read_any(each, environ, key) for key, each in node.mapping().items()}
+    found = every(node.mapping(), lambda key, each: _read_any(each, environ, key))
     return Found(
         MappingProxyType({key: each.value for key, each in found.items()}),
         {key: each.shown for key, each in found.items()},

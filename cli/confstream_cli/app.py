@@ -162,9 +162,10 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
 
 
 def _check_environment() -> None:
-    for name in environment.unknown(os.environ):
-        near = environment.nearest(name)
-        raise confstream.UsageError(f"there is no variable {name}; nearest is {near}. Rename or unset it")
+    unknown = environment.unknown(os.environ)
+    if unknown:
+        told = (f"there is no variable {name}; nearest is {environment.nearest(name)}" for name in unknown)
+        raise confstream.UsageError("\n".join(f"{each}. Rename or unset it" for each in told))
 
 
 def _tell(text: str, code: int, *, debug: bool) -> int:

@@ -107,7 +107,7 @@ def test_every_key_of_the_schema_is_one_that_the_reader_takes() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("tree: /x", r"^c\.yml:1:1: the key 'tree' belongs to a stream, below streams$"),
+        ("tree: /x", r"^c\.yml:1:1: the key 'tree' belongs to a stream, below streams\nc\.yml:1:1: has no"),
         ("stream: {}", r"^c\.yml:1:1: unknown key 'stream'; did you mean 'streams'"),
         ("", r"^c\.yml:1:1: expected a mapping with listen, log_format, ping_url, streams, found"),
         ("streams: {}", r"^c\.yml:1:10: streams: has no stream"),
@@ -129,6 +129,51 @@ def test_every_key_of_the_schema_is_one_that_the_reader_takes() -> None:
 def test_a_file_that_cannot_be_meant_is_refused_with_the_place(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse(text, {}, "c.yml")
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    text = """\
+listn: :9099
+log_format: jsn
+streams:
+  A:
+    tree: /a
+    settle: 2
+    exclude: [ok, b//c, d//e]
+    heartbeat: ${UNSET}
+    listen: :1
+  b:
+    replica: /r
+    validators:
+      yml: a
+      checker: {patterns: p, command: [c], good: g, timeout: 3}
+"""
+
+    with pytest.raises(UsageError) as caught:
+        parse(text, {}, "c.yml")
+
+    told = [re.match(r"c\.yml:(\d+):\d+: (.*)", line) for line in str(caught.value).splitlines()]
+    assert [(int(one[1]), one[2].partition("; ")[0]) for one in told if one] == [
+        (1, "unknown key 'listn'"),
+        (2, "log_format: unknown log format 'jsn'"),
+        (4, "streams: a stream's name has small letters, digits, '.', '_', '-', at most 63, a letter first"),
+        (5, "streams.A: has no 'replica', which it needs"),
+        (6, "streams.A.settle: '2' is not a length of time"),
+        (7, "streams.A.exclude[1]: the pattern 'b//c' has an empty part, . or .., which no path inside the tree has"),
+        (7, "streams.A.exclude[2]: the pattern 'd//e' has an empty part, . or .., which no path inside the tree has"),
+        (8, "streams.A.heartbeat: the variable UNSET is not set"),
+        (9, "streams.A: the key 'listen' belongs to the whole process, at the top of the file"),
+        (11, "streams.b: has no 'tree', which it needs"),
+        (
+            13,
+            (
+                "streams.b.validators: there is no validator 'yml' built in, "
+                "those are ini, json, jsonl, none, toml, xml, yaml"
+            ),
+        ),
+        (14, "streams.b.validators.checker: has no 'bad', which it needs"),
+        (14, "streams.b.validators.checker.timeout: '3' is not a length of time"),
+    ], str(caught.value)
 
 
 @pytest.mark.parametrize(
