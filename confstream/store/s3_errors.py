@@ -253,8 +253,10 @@ def _moment(text: str) -> datetime | None:
 
 
 def _length(seconds: int) -> str:
-    hours, rest = divmod(seconds, 3600)
-    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {rest // 60} min {rest % 60} s"  # noqa: PLR2004
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
+    counts = {"d": days, "h": hours % 24, "min": 0 if days else minutes % 60, "s": 0 if days else seconds % 60}
+    # What is nothing is not told, and nothing finer than an hour of a clock that is off by days.
+    return " ".join(f"{count} {unit}" for unit, count in counts.items() if count) or "less than a second"
 
 
 def _inner(error: Exception) -> BaseException | None:

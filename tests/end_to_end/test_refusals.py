@@ -109,7 +109,7 @@ _ANSWERS = {
     "RequestTimeTooSkewed": (
         403,
         "<RequestTime>20260227T110500Z</RequestTime><ServerTime>2026-02-27T10:00:00Z</ServerTime>",
-        ("the clock of this machine is 1 h 5 min 0 s ahead of the server's", "set the clock"),
+        ("the clock of this machine is 1 h 5 min ahead of the server's", "set the clock"),
     ),
 }
 
