@@ -20,8 +20,9 @@ def main() -> None:
         print(line, flush=True)  # noqa: T201 - a result, before anything that could print better is imported
         return
     # P2: whatever needs more than that pays for it, and nobody else does.
-    from confstream_cli import signals  # noqa: PLC0415
+    from confstream_cli import init, signals  # noqa: PLC0415
 
+    init.begin(os.getpid(), arguments, os.environ)
     signals.heed(os.getpid())
     try:
         from confstream_cli.app import run  # noqa: PLC0415

@@ -1,8 +1,10 @@
 """``run``: one container that restores what is missing, then protects it while its application runs."""
 
 import os
+import shlex
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import Replicas
-from tests.processes import Process, confstream, run_confstream
+from tests.processes import ROOT, Process, confstream, run_confstream
 from tests.servers import environment, free_port, wait_until
 
 _OPTIONS = ("--profile", "none", "--settle", "0.2s", "--heartbeat", "0")
@@ -196,3 +198,43 @@ def test_as_any_other_process_signals_are_left_as_they_are() -> None:
     with Process([sys.executable, "-c", program]) as process:
         assert process.finish().stdout == "True\n"
     assert os.getpid() != 1
+
+
+@pytest.fixture
+def first_process() -> list[str]:
+    """Give what makes a command the first process of its own world."""
+    unshare = ["unshare", "--pid", "--fork", "--kill-child"]
+    if os.geteuid() != 0 or subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("a process namespace needs root and unshare")
+    return unshare
+
+
+@pytest.mark.parametrize("how", ["run", "replicate"])
+def test_as_the_first_process_orphans_are_buried_and_the_code_is_that_of_the_application(
+    how: str, replicas: Replicas, tree: Path, first_process: list[str]
+) -> None:
+    (tree / "config.yml").write_text("a: 1\n")
+    orphan = [sys.executable, str(ROOT / "tests" / "end_to_end" / "programs" / "orphan.py"), "7"]
+    command = ["--", *orphan] if how == "run" else ["--exec", shlex.join(orphan)]
+
+    done = run_confstream(how, *_OPTIONS, tree, replicas.make(), *command, within=first_process)
+
+    assert (done.code, done.stdout) == (7, "buried\n"), done
+
+
+def test_a_signal_to_the_first_process_reaches_the_application_and_ends_it_after_the_flush(
+    replicas: Replicas, tree: Path, first_process: list[str]
+) -> None:
+    replica = replicas.make()
+    (tree / "config.yml").write_text("a: 1\n")
+    orphan = [sys.executable, str(ROOT / "tests" / "end_to_end" / "programs" / "orphan.py"), ""]
+
+    with confstream("run", *_OPTIONS, tree, replica, "--", *orphan, within=first_process) as process:
+        process.wait_for_line("buried", on="stdout")
+        (first,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (tree / "config.yml").write_text("a: 2\n")
+        os.kill(int(first), signal.SIGTERM)
+        ended = process.finish()
+
+    assert ended.code == 128 + signal.SIGTERM, ended
+    assert replicas.look_at(replica).read("config.yml") == b"a: 2\n"
