@@ -7,10 +7,10 @@ from confstream.errors import FencedError, IntegrityError, UsageError
 from confstream.journal.ledger import Ledger
 from confstream.journal.phase import Phase
 from confstream.journal.recorder import Recorder
-from confstream.journal.uplink import Uplink
+from confstream.journal.uplink import TURN_SECONDS_MAX, Uplink
 from confstream.journal.views import JournalStatus
 from confstream.journal.vitals import Loop
-from confstream.store.contact import outcome_of
+from confstream.store.contact import Answers, outcome_of
 from confstream.store.open import mask_url
 from confstream.tree import Kind
 
@@ -55,10 +55,17 @@ def status_of(
     )
 
 
-def loop_of(uplink: Uplink) -> Loop:
-    """Return whether the thread that publishes goes on, or was ended on purpose."""
-    finished = not uplink.was_started or uplink.state.phase in {Phase.FENCED, Phase.STOPPED}
-    return Loop("uplink", uplink.is_alive, finished=finished)
+def loop_of(uplink: Uplink, answers: Answers) -> Loop:
+    """Return whether the thread that publishes goes on, or was ended on purpose.
+
+    A turn may take as long as it likes while the replica, whose *answers* are
+    given, goes on answering: much may have to be read, or to be sent.
+    """
+    finished = uplink.thread.ident is None or uplink.state.phase in {Phase.FENCED, Phase.STOPPED}
+    late_ns = uplink.pulse.late_ns
+    if answers.answered_ns and answers.silent_seconds < TURN_SECONDS_MAX:
+        late_ns = 0
+    return Loop("uplink", uplink.thread.is_alive(), late_ns, finished=finished)
 
 
 def _trouble(error: Exception) -> str:

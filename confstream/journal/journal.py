@@ -32,7 +32,7 @@ from confstream.journal.views import Captured, JournalStatus
 from confstream.journal.vitals import Vitals
 from confstream.journal.writes import Transaction, check_authorship, tree_path
 from confstream.meter import Meter
-from confstream.revision import Authorship
+from confstream.revision import Authorship, Status
 from confstream.scan import Selection
 from confstream.stamp import Stamp
 from confstream.store import Store
@@ -272,9 +272,8 @@ class Journal:
         try:
             with self._recorder.quiet():
                 rewind(
-                    self.root, self._ledger, found, before,
-                    wanted=wanted, delete=delete, selection=self.selection, clock=self.clock,
-                    expected=self._recorder.stamps,
+                    self.root, self._ledger, found, before, wanted=wanted, delete=delete,
+                    selection=self.selection, clock=self.clock, expected=self._recorder.stamps,
                 )  # fmt: skip
         finally:
             found.close()
@@ -296,7 +295,7 @@ class Journal:
             version=self._settings.version,
             status=self.status(),
             replica=self._contact.read(),
-            loops=(loop_of(self._uplink),),
+            loops=(loop_of(self._uplink, self._contact.read()),),
             heartbeat_seconds=self._settings.heartbeat_seconds,
             validators={name: test.why for name, test in self._validators.tested.items()},
         )
@@ -325,6 +324,11 @@ class Journal:
     def unreadable(self) -> Mapping[bytes, str]:
         """Return the files that cannot be read, and are not protected, with the reasons."""
         return self._recorder.unreadable
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Return whether a file is blank or invalid now, or the last change is not to be trusted."""
+        return bool(self._recorder.doubts) or self._recorder.verdict.status is not Status.OK
 
     @property
     def failure(self) -> ConfstreamError | None:

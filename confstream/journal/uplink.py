@@ -30,6 +30,7 @@ from confstream.journal.phase import Phase, UplinkSettings, UplinkState
 from confstream.journal.session import Session
 from confstream.journal.sources import Sources
 from confstream.journal.standby import Standby
+from confstream.journal.vitals import Pulse
 from confstream.log.identity import find_or_create
 from confstream.log.intent import Published
 from confstream.log.reader import LogReader
@@ -39,6 +40,9 @@ from confstream.store import Store
 from confstream.tree import EMPTY
 
 logger = logging.getLogger("confstream.uplink")
+
+TURN_SECONDS_MAX = 900.0
+"""How long a turn may take in which no revision arrives and no request is answered; each has a deadline of its own."""
 
 _ABORT_SECONDS = 2.0
 _PHASES = {Origin.BEHIND: Phase.BEHIND, Origin.HELD: Phase.HELD}
@@ -70,6 +74,7 @@ class Uplink:
         self._settings = settings
         self._new_id = new_id
         self._meter = meter or Meter()
+        self.pulse = Pulse(clock)
         self._outage = Outage(logger, clock, settings.fail_after_seconds)
         self._stage, self._failures = Stage.CONNECT, 0
         self._standby = Standby(clock, takeover=settings.takeover, heartbeat_seconds=settings.heartbeat_seconds)
@@ -85,7 +90,7 @@ class Uplink:
         self._oldest: tuple[bytes, float] | None = None
         self.on_end: Callable[[], None] = lambda: None
         """Called from the thread when it ends."""
-        self._thread = threading.Thread(target=carrying(self._run_to_the_end), name="confstream-uplink", daemon=True)
+        self.thread = threading.Thread(target=carrying(self._run_to_the_end), name="confstream-uplink", daemon=True)
 
     @property
     def state(self) -> UplinkState:
@@ -106,19 +111,9 @@ class Uplink:
             self._oldest = seen = (oldest.write_id, now - age_seconds)
         return now - seen[1]
 
-    @property
-    def is_alive(self) -> bool:
-        """Return whether its thread runs."""
-        return self._thread.is_alive()
-
-    @property
-    def was_started(self) -> bool:
-        """Return whether its thread runs, or did."""
-        return self._thread.ident is not None
-
     def start(self) -> None:
         """Begin to connect and to publish."""
-        self._thread.start()
+        self.thread.start()
 
     def wake(self) -> None:
         """Say that there is something to publish; an attempt that failed is not repeated any sooner for it."""
@@ -190,7 +185,7 @@ class Uplink:
         Raise what ``wait`` raises if something is left; the thread ends in any case.
         """
         try:
-            if self._thread.is_alive() or self._state.phase in {Phase.FENCED, Phase.STOPPED}:
+            if self.thread.is_alive() or self._state.phase in {Phase.FENCED, Phase.STOPPED}:
                 self.wait(timeout_seconds)
         finally:
             self._end(_ABORT_SECONDS)
@@ -207,8 +202,8 @@ class Uplink:
         self._stop.set()
         self._hurry.set()
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_seconds)
+        if self.thread.is_alive():
+            self.thread.join(timeout_seconds)
 
     def _raise(self, error: ConfstreamError, *, finished: bool) -> None:
         left = len(self._ledger.pending)
@@ -219,9 +214,9 @@ class Uplink:
 
     def _release(self) -> None:
         session, phase = self._session, self._state.phase
-        if self._waiting is not None and not self._thread.is_alive():
+        if self._waiting is not None and not self.thread.is_alive():
             self._waiting.close()
-        if session is None or self._thread.is_alive():
+        if session is None or self.thread.is_alive():
             return
         try:
             if phase is not Phase.FENCED:
@@ -255,6 +250,7 @@ class Uplink:
             # Cleared before looking whether to stop: what is set in between is not lost.
             self._wake.clear()
             self._hurry.clear()
+            self.pulse.turn(TURN_SECONDS_MAX)
             if self._stop.is_set():
                 return
             try:
@@ -269,6 +265,7 @@ class Uplink:
                 self._outage.pause(self._stop, self._hurry)
                 continue
             self._outage.finished()
+            self.pulse.turn(idle_seconds + TURN_SECONDS_MAX)
             # Standing by, only the time to look again counts, however much is captured meanwhile.
             self._clock.wait(self._stop if self._state.phase is Phase.STANDBY else self._wake, idle_seconds)
 
@@ -346,6 +343,7 @@ class Uplink:
 
     def _published(self, published: Published) -> None:
         assert self._session is not None  # noqa: S101 - only a session publishes
+        self.pulse.turn(TURN_SECONDS_MAX)
         epoch = self._session.publisher.epoch
         self._set(phase=Phase.PUBLISHING, epoch=epoch, position=published.position, detail="")
         self._took(Stage.PUBLISH)

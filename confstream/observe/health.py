@@ -280,7 +280,7 @@ def _files(vitals: Vitals, status: JournalStatus) -> Iterator[Reason]:
         why = list(status.verdict.reasons)
     if why:
         do = "mend them; until then restore takes the revision before"
-        yield Reason("doubtful", Level.DEGRADED, _text(_listed(why)), do)
+        yield Reason("doubtful", Level.DEGRADED, _text(_listed(why)), do, vitals.since.get("doubtful", 0))
 
 
 def _validators(vitals: Vitals, status: JournalStatus) -> Iterator[Reason]:

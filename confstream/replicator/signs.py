@@ -73,6 +73,7 @@ class Signs:
         self._pulse.note(
             held=journal.held,
             unreadable=journal.unreadable,
+            doubtful=journal.is_doubtful,
             unrecorded=unrecorded,
             polling=watcher is not None and watcher.reason,
         )

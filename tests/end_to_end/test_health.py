@@ -126,7 +126,7 @@ def test_p10_a_file_that_becomes_blank_or_invalid_shows_everywhere_until_it_is_m
             (tree / "config.yml").write_bytes(content)
             line = writer.wait_for_line(f"is {status} (")
             reason = seen.wait_for_reason("doubtful")
-            assert (why in line, why in reason["what"]) == (True, True), (line, reason)
+            assert (why in line, why in reason["what"], bool(reason["since"])) == (True, True, True), (line, reason)
             assert (seen.status, seen.health["code"], seen.metric("doubtful_files")) == ("degraded", 200, 1)
             writer.wait_until(lambda: seen.metric("up_to_date") == 1, "it on the replica")
             outside = run_confstream("status", onlooker.url)

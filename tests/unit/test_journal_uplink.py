@@ -19,8 +19,10 @@ from confstream.journal.journal import Journal
 from confstream.journal.ledger import Ledger
 from confstream.journal.outage import PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX
 from confstream.journal.phase import Phase, UplinkSettings
+from confstream.journal.uplink import TURN_SECONDS_MAX
+from confstream.observe.health import asleep
 from confstream.revision import Position
-from confstream.testing import FaultyStore, ManualClock, delay_put, fail_on
+from confstream.testing import FaultyStore, ManualClock, MemoryStore, delay_put, fail_on
 from tests.journals import FOREVER, PATIENCE_SECONDS, Open, Replica, eventually, files_of, opener, outage, sleeping
 
 _CLOCK = SystemClock()
@@ -121,6 +123,41 @@ def test_p4_an_unknown_outcome_is_never_success(root: Path, replica: Replica, st
     with start(root) as journal:
         journal.sync(PATIENCE_SECONDS)
     assert replica.files() == {"a": b"1"}
+
+
+class Hanging(Replica):
+    """A replica whose put of a revision gives no answer until it is *released*, and that knows of no deadline."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.released = threading.Event(), threading.Event()
+
+    def store(self) -> FaultyStore:
+        return FaultyStore(MemoryStore(self.name, before=self._hang))
+
+    def _hang(self, operation: str, key: str) -> None:
+        if operation == "put" and key.startswith("log/"):
+            self.reached.set()
+            assert self.released.wait(PATIENCE_SECONDS)
+
+
+def test_p7_an_uplink_that_does_not_come_round_is_not_alive_and_one_that_has_nothing_to_do_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica, clock = Hanging(), ManualClock(auto=False)
+    with opener(monkeypatch, replica)(root, clock=clock) as journal:
+        eventually(sleeping(clock), "the uplink with nothing to do")
+        clock.advance(10 * TURN_SECONDS_MAX)
+        assert asleep([journal.vitals("config")]) == []
+        journal.write("a", "1")
+        assert replica.reached.wait(PATIENCE_SECONDS)
+        clock.advance(TURN_SECONDS_MAX - 1)
+        assert asleep([journal.vitals("config")]) == []
+        clock.advance(2)
+        assert asleep([journal.vitals("config")]) == ["config: the uplink loop does not come round"]
+        replica.released.set()
+        journal.sync(PATIENCE_SECONDS)
+        assert asleep([journal.vitals("config")]) == []
 
 
 def test_p7_denied_access_is_told_at_once_and_mended_without_a_restart(

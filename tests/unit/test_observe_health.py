@@ -96,6 +96,13 @@ def test_readiness_waits_for_the_first_look_at_everything() -> None:
     assert unstarted([vitals(), vitals(scanned_ns=0)]) == ["config: the first look at the whole directory is not done"]
 
 
+def test_a_doubt_says_since_when() -> None:
+    doubtful = vitals(status(doubts={"a.yml": ("is blank",)}), since={"doubtful": NOW_NS - SECOND_NS})
+
+    (reason,) = health_of([doubtful]).streams[0].reasons
+    assert (reason.name, reason.since_ns) == ("doubtful", NOW_NS - SECOND_NS)
+
+
 def test_a_loop_that_does_not_come_round_is_not_alive_but_one_that_finished_is() -> None:
     late, finished = Loop("capture", alive=True, late_ns=NOW_NS), Loop("uplink", alive=False, finished=True)
 
