@@ -8,9 +8,11 @@ leads to an error and never out of the directory.
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 _SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -159,7 +161,7 @@ def rename_new(directory: int, source: bytes, target: bytes) -> bool:
 def _rename_with(flag: int, directory: int, source: bytes, target: bytes) -> bool:
     import ctypes  # noqa: PLC0415 - only for who writes.
 
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    call = _renameat2()
     if call is None:
         return False
     if call(directory, source, directory, target, flag) == 0:
@@ -168,6 +170,13 @@ def _rename_with(flag: int, directory: int, source: bytes, target: bytes) -> boo
     if number in {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}:
         return False
     raise OSError(number, os.strerror(number), os.fsdecode(target))
+
+
+@functools.cache
+def _renameat2() -> Any:  # noqa: ANN401 - a function of the system's library, None where it has none
+    import ctypes  # noqa: PLC0415 - only for who writes.
+
+    return getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
 
 def temporary_name() -> bytes:

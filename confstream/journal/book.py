@@ -4,9 +4,10 @@ No I/O. One method per kind of record, used both ways, so that what comes back
 after a crash is what was there before it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 from confstream.codec.fields import Reader, pack
@@ -52,9 +53,16 @@ class Book:
         self.intents: dict[bytes, Draft] = {}
         self.settled: dict[bytes, Entry] = dict(state.settled)
         self.current: dict[bytes, Entry] = dict(state.settled)
+        self._current_view: Mapping[bytes, Entry] | None = None
         # None says that it equals the settled tree, which is built when somebody asks.
         self._base_tree: Tree | None = state.base_tree
         self._settled_tree: Tree | None = None
+
+    def current_view(self) -> Mapping[bytes, Entry]:
+        """Return *current* as it is now and stays: a write looks several times, and one copy does for all of them."""
+        if self._current_view is None:
+            self._current_view = MappingProxyType(dict(self.current))
+        return self._current_view
 
     @property
     def base_tree(self) -> Tree:
@@ -85,6 +93,7 @@ class Book:
 
     def record(self, draft: Draft) -> Undo:
         """Add *draft* to the pending ones; raise ``ValueError``, and change nothing, if it does not fit *current*."""
+        self._current_view = None
         undo = _change(self.current, draft.changes)
         try:
             _check_shape(self.current, undo)
@@ -101,6 +110,7 @@ class Book:
         self.pending.pop()
         if draft.intent and self.intents.get(draft.write_id) is draft:
             del self.intents[draft.write_id]
+        self._current_view = None
         _restore(self.current, undo)
 
     def applied(self, write_id: bytes) -> Draft | None:
@@ -126,6 +136,7 @@ class Book:
             raise ValueError(f"{len(self.pending)} drafts are pending, so the captured tree cannot be replaced")
         self.base, self._base_tree = position, tree
         if captured:
+            self._current_view = None
             self.settled, self.current, self._settled_tree = dict(tree), dict(tree), tree
 
     def replay(self, kind: int, payload: bytes, key: str) -> None:

@@ -213,7 +213,9 @@ class Capture:
         """Remember that this process made *change*, unless something else is there by now."""
         found, entry = self._seen(change.path), change.entry
         if found is not None and entry is not None and _is_as_written(found, entry):
-            self._stamps[change.path] = remembered(found, _CLOCK.now_ns())
+            # A time that was given to the nanosecond: no other write leaves the same one.
+            precise = found.mtime_ns % _TICK_OF_ANY_CLOCK_NS != 0
+            self._stamps[change.path] = found if precise else remembered(found, _CLOCK.now_ns())
         else:
             self._stamps.pop(change.path, None)
 
@@ -360,6 +362,8 @@ class _Nothing:
 
 _CLOCK = SystemClock()
 """File systems stamp with the machine's own clock: no other can be compared with theirs."""
+
+_TICK_OF_ANY_CLOCK_NS = 100_000
 
 _NOWHERE = b".confstream"
 """A path below which no survey looks: what it says is about the root alone."""

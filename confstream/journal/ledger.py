@@ -139,9 +139,9 @@ class Ledger:
 
     @property
     def current(self) -> Mapping[bytes, Entry]:
-        """The tree as captured last, drafts that are not committed yet included; a copy."""
+        """The tree as captured last, drafts that are not committed yet included; as it is now, whatever comes."""
         with self._lock:
-            return dict(self._book.current)
+            return self._book.current_view()
 
     @property
     def pending(self) -> list[Draft]:

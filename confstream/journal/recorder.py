@@ -37,7 +37,7 @@ from confstream.meter import Meter
 from confstream.revision import OK, WRITE_ID_SIZE, Authorship, Verdict
 from confstream.scan import Selection
 from confstream.stamp import Stamp
-from confstream.tree import Change, Entry, Kind, Op, content_hash
+from confstream.tree import Change, Entry, Kind, Op
 from confstream.validate import Validators
 
 logger = logging.getLogger("confstream.journal")
@@ -197,12 +197,12 @@ class Recorder:
 
     def commit(self, batch: Batch, authorship: Authorship) -> bytes | None:
         """Record what *batch* wants and put it into the tree; return the draft's write id, None if nothing changes."""
-        contents = {content_hash(content): content for content, _ in batch.puts.values()}
+        contents = {put.hash: put.content for put in batch.puts.values()}
         paths = [*batch.puts, *batch.deletes]
         for path in paths:
             if not self._capture.tracks(path):
                 raise UsageError(f"{os.fsdecode(path)!r} is left out by the selection, so it cannot be recorded")
-            if path in batch.puts and self._capture.refuses(batch.puts[path][0]):
+            if path in batch.puts and self._capture.refuses(batch.puts[path].content):
                 raise UsageError(f"{os.fsdecode(path)!r} is a SQLite database, which the selection leaves out")
         # In vain is an attempt in which another thread's write succeeded, or, for the first few, another program's.
         for attempt in count():

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from confstream import durable, scan
 from confstream.codec.fields import LABELS_MAX, PATH_SIZE_MAX, TEXT_SIZE_MAX
@@ -30,11 +31,19 @@ _NOTHING = "nothing was changed"
 _RECORDED = "it is recorded, but not all of it is in place; what is on the disk counts"
 
 
+class Put(NamedTuple):
+    """A *content*, hashed once for all who need that, and the mode of its file; None keeps the one it has."""
+
+    content: bytes
+    mode: int | None
+    hash: bytes
+
+
 @dataclass
 class Batch:
     """What one transaction wants: contents and modes by path, and paths to delete."""
 
-    puts: dict[bytes, tuple[bytes, int | None]] = field(default_factory=dict)
+    puts: dict[bytes, Put] = field(default_factory=dict)
     deletes: set[bytes] = field(default_factory=set)
 
     def put(self, path: str | bytes, content: str | bytes, mode: int | None) -> None:
@@ -51,7 +60,7 @@ class Batch:
         if len(encoded) > FILE_SIZE_MAX:
             raise UsageError(f"{os.fsdecode(name)!r} with {len(encoded)} bytes; at most {FILE_SIZE_MAX} are possible")
         self.deletes.discard(name)
-        self.puts[name] = (encoded, mode)
+        self.puts[name] = Put(encoded, mode, content_hash(encoded))
 
     def delete(self, path: str | bytes) -> None:
         """Want the file *path* to be gone."""
@@ -118,14 +127,14 @@ def plan_changes(batch: Batch, current: Mapping[bytes, Entry], now_ns: int) -> l
         if current[path].kind is Kind.DIRECTORY:
             raise UsageError(f"{os.fsdecode(path)!r} is a directory; delete the files in it")
         changes[path] = Change(Op.DELETE, path)
-    for path, (content, mode) in batch.puts.items():
+    for path, (content, mode, digest) in batch.puts.items():
         before = current.get(path)
         if before is not None and before.kind is Kind.DIRECTORY:
             raise UsageError(f"{os.fsdecode(path)!r} is a directory; it cannot be written")
         kept = before if before is not None and before.kind is Kind.FILE else None
         bits = mode if mode is not None else kept.mode if kept else FILE_MODE
         owner = (kept.uid, kept.gid) if kept else (uid, gid)
-        entry = Entry(path, Kind.FILE, bits, *owner, now_ns, len(content), content_hash(content))
+        entry = Entry(path, Kind.FILE, bits, *owner, now_ns, len(content), digest)
         if kept is None or not kept.matches(entry):
             changes[path] = Change.put(entry)
         parts = path.split(b"/")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from confstream import scan
+from confstream.clock import SystemClock
 from confstream.revision import Status
 from confstream.tree import Op
 from tests.journals import PATIENCE_SECONDS, Open, Replica, files_of, fill
@@ -247,3 +249,32 @@ def test_p10_a_file_that_became_blank_is_recorded_as_suspicious(root: Path, repl
         journal.sync(PATIENCE_SECONDS)
 
     assert replica.files()["0.yml"] == b"\0" * 100
+
+
+def test_what_this_process_wrote_is_not_read_again_before_its_next_write(
+    root: Path, start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(root)
+    with start(root, clock=SystemClock()) as journal:
+        journal.write("0.yml", "a: 1\n")
+        read = []
+        monkeypatch.setattr(scan, "read_entry", lambda *given, **_: read.append(given))
+
+        journal.write("0.yml", "a: 2\n")
+
+        assert read == []
+
+
+def test_p1_an_edit_of_the_same_size_right_after_a_write_is_recorded_before_the_next_one(
+    root: Path, start: Open
+) -> None:
+    fill(root)
+    with start(root, clock=SystemClock()) as journal:
+        journal.write("0.yml", "a: 1\n")
+        with (root / "0.yml").open("r+") as file:
+            file.write("b: 2\n")
+
+        journal.write("0.yml", "c: 3\n")
+
+        made = [entry.authorship.source for entry in journal.history(path="0.yml", newest_first=False)]
+        assert made == ["replicate", "api", "replicate", "api"]
