@@ -10,9 +10,12 @@ import errno
 import fcntl
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 _SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -22,6 +25,7 @@ _UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY}
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _TEMP_PREFIX = b".confstream-"
 _TEMP_SUFFIX = b".tmp"
+_SYNCED_TOGETHER, _SYNC_WORKERS = 128, 16
 
 
 def open_root(root: Path) -> int:
@@ -112,9 +116,8 @@ def create(
 
     Raise ``FileExistsError`` if anything has that name.
     """
-    descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory)
+    descriptor = create_open(directory, name, content)
     try:
-        write_all(descriptor, content)
         if owner is not None:
             os.fchown(descriptor, *owner)
         # The mode comes after the owner, which takes the set-id bits away.
@@ -122,6 +125,67 @@ def create(
         sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def create_open(directory: int, name: bytes, content: bytes) -> int:
+    """Create the file *name* in *directory* with *content* and mode 0600; return it open, and not synced yet."""
+    descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory)
+    try:
+        write_all(descriptor, content)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+class Syncing:
+    """Files or directories that are synced many at a time: the disk then commits all of them together."""
+
+    def __init__(self, sync: Callable[[int], None]) -> None:
+        self._sync = sync
+        self._open: list[int] = []
+        self._pool: ThreadPoolExecutor | None = None
+
+    def add(self, descriptor: int) -> None:
+        """Take over the open *descriptor*: it is synced and closed when there are many, or at the end."""
+        if len(self._open) >= _SYNCED_TOGETHER:
+            self.finish()
+        self._open.append(descriptor)
+
+    def finish(self) -> None:
+        """Return once all that were added survive a power loss (P4)."""
+        waiting, self._open = self._open, []
+        try:
+            if len(waiting) > 1:
+                if self._pool is None:
+                    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only where much is written
+
+                    self._pool = ThreadPoolExecutor(_SYNC_WORKERS, "confstream-sync")
+                list(self._pool.map(self._sync, waiting))
+            elif waiting:
+                self._sync(waiting[0])
+        finally:
+            for descriptor in waiting:
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """Let go of everything, synced or not."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        for descriptor in self._open:
+            os.close(descriptor)
+        self._open = []
+
+
+@contextlib.contextmanager
+def syncing(sync: Callable[[int], None] = sync) -> Iterator[Syncing]:
+    """Have what is added inside durable, by *sync*, when the block ends without an error."""
+    files = Syncing(sync)
+    try:
+        yield files
+        files.finish()
+    finally:
+        files.close()
 
 
 def replace(

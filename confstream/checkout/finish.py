@@ -95,10 +95,11 @@ class _Switch:
             for action in self._marker.actions:
                 self._checkpoint(str(action))
                 self._do(action, staging)
-        self._close_directories()
-        self._checkpoint("sync directories")
-        for path in sorted(self._touched):
-            self._sync(path)
+        with durable.syncing(durable.sync_directory) as syncing:
+            self._close_directories(syncing)
+            self._checkpoint("sync directories")
+            for path in sorted(self._touched):
+                self._sync(path, syncing)
         # The marker goes last: until then this tree is told to be unfinished.
         self._checkpoint("remove the marker")
         os.unlink(MARKER, dir_fd=self._state)
@@ -189,7 +190,7 @@ class _Switch:
                 if not action.of_directory:
                     self._place.put_meta(action)
 
-    def _close_directories(self) -> None:
+    def _close_directories(self, syncing: durable.Syncing) -> None:
         """Give directories their owner and mode, deepest first: a closed one lets nobody in."""
         wanted: dict[bytes, Action] = {}
         for action in self._marker.actions:
@@ -199,12 +200,12 @@ class _Switch:
         for path in sorted(wanted, reverse=True):
             self._checkpoint(f"close {shown(path)}")
             self._touched.discard(path)
-            self._place.put_directory_meta(wanted[path])
+            self._place.put_directory_meta(wanted[path], syncing)
 
-    def _sync(self, path: bytes) -> None:
+    def _sync(self, path: bytes, syncing: durable.Syncing) -> None:
         try:
             with durable.opened(self._root, path) as descriptor:
-                durable.sync_directory(descriptor)
+                syncing.add(os.dup(descriptor))
         except OSError as error:
             # Removed by this plan, or closed to this process: then it was synced when it was closed.
             if error.errno not in {*_GONE, errno.EACCES}:

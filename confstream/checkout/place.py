@@ -192,8 +192,8 @@ class Place:
                 if stat.S_ISREG(status.st_mode):
                     self._set_mode(parent, name, action.path, action.entry.mode)
 
-    def put_directory_meta(self, action: Action) -> None:
-        """Give the directory of *action* its owner and mode, and sync it."""
+    def put_directory_meta(self, action: Action, syncing: durable.Syncing) -> None:
+        """Give the directory of *action* its owner and mode, and leave it to *syncing*."""
         entry = action.entry
         if entry is None:
             return
@@ -202,10 +202,9 @@ class Place:
                 durable.opened_parent(self._root, action.path) as (parent, name),
                 durable.opened(parent, name) as descriptor,
             ):
-                durable.sync_directory(descriptor)
                 self._give(parent, name, action)
                 self._set_mode(parent, name, action.path, entry.mode)
-                durable.sync_directory(descriptor)
+                syncing.add(os.dup(descriptor))
         except PermissionError:
             self.not_moded.add(action.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -217,7 +216,11 @@ class Place:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
         try:
             status = os.fstat(descriptor)
-            if action.owner is not None and action.owner != (status.st_uid, status.st_gid):
+            is_owned = action.owner is None or action.owner == (status.st_uid, status.st_gid)
+            if is_owned and (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (entry.mode, entry.mtime_ns):
+                # As it was staged, and synced then.
+                return
+            if action.owner is not None and not is_owned:
                 with self._noting(self.not_owned, action.path):
                     os.fchown(descriptor, *action.owner)
             # The mode comes after the owner, which takes set-id bits away.

@@ -106,15 +106,30 @@ def _fill(
     checkpoint: Callable[[str], None],
 ) -> dict[bytes, Staged]:
     staged: dict[bytes, Staged] = {}
-    for action in actions:
-        if action.verb not in _FILLED or action.entry is None:
-            continue
-        checkpoint(f"stage {shown(action.path)}")
-        name = b"%08d" % len(staged)
-        durable.create(staging, name, _verified(content(action.entry.hash), action.entry), owner=owner)
-        status = os.stat(name, dir_fd=staging, follow_symlinks=False)
-        staged[action.path] = Staged(name, status.st_ino)
+    with durable.syncing() as files:
+        for action in actions:
+            if action.verb not in _FILLED or action.entry is None:
+                continue
+            checkpoint(f"stage {shown(action.path)}")
+            name = b"%08d" % len(staged)
+            descriptor = durable.create_open(staging, name, _verified(content(action.entry.hash), action.entry))
+            files.add(descriptor)
+            staged[action.path] = Staged(name, os.fstat(descriptor).st_ino)
+            _dress(descriptor, action, action.entry, owner)
     return staged
+
+
+def _dress(descriptor: int, action: Action, entry: Entry, owner: tuple[int, int] | None) -> None:
+    """Give a staged file what it has to have in the end, so that it is synced once; what cannot be is tried again then.
+
+    Until it is in place it belongs to the owner of the state: another process may have to go on with it.
+    """
+    if owner is not None:
+        os.fchown(descriptor, *owner)
+    with contextlib.suppress(PermissionError):
+        os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+        if action.owner is None or owner is None or action.owner == owner:
+            os.fchmod(descriptor, entry.mode)
 
 
 def _verified(content: bytes, entry: Entry) -> bytes:
