@@ -4,12 +4,9 @@ A content is stored once. Where it is not in the object, it is *referenced*: a
 file of the tree before, or earlier in the same pack, holds the same bytes.
 """
 
-import sys
-from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 
 from confstream.codec import frames
 from confstream.codec.envelope import METADATA_SIZE_MAX, ObjectKind, read_header, read_metadata, seal, unseal
@@ -27,6 +24,7 @@ from confstream.codec.fields import (
     pack_array,
     text,
 )
+from confstream.codec.positions import dump, load
 from confstream.errors import IntegrityError
 from confstream.revision import Position, Revision, Snapshot, Status, Verdict
 from confstream.tree import HASH_SIZE, Entry, Kind, Tree, content_hash
@@ -121,7 +119,7 @@ def encode_revision(
     prefix = [position for position in inline if revision.changes[position].path in previous]
     known = [previous[revision.changes[position].path] for position in prefix]
     parts = [_sized(contents[entry.hash], entry) for position in inline if (entry := entries[position])]
-    metadata = pack(encode_record(revision), _dump(inline), _dump(prefix), _dump(_positions(entries, blobs)))
+    metadata = pack(encode_record(revision), dump(inline), dump(prefix), dump(_positions(entries, blobs)))
     frame = frames.compress(parts, sum(map(len, parts)), prefix=known)
     return seal(ObjectKind.REVISION, _metadata_frame(metadata), frame)
 
@@ -134,7 +132,7 @@ def decode_revision(body: bytes, key: str) -> RevisionObject:
     reader.end()
     revision = decode_record(record, key)
     entries = tuple(change.entry for change in revision.changes)
-    contents, compared = _contents(entries, inline, blobs, key), _load(prefix, len(entries), key)
+    contents, compared = _contents(entries, inline, blobs, key), load(prefix, len(entries), key)
     if not set(compared) <= set(contents.inline):
         raise IntegrityError(f"{key}: names a prefix for a change whose content is not in the object")
     return RevisionObject(revision, record, contents, compared, frame)
@@ -180,7 +178,7 @@ def encode_pack(revisions: Sequence[RevisionObject], contents: Callable[[bytes],
             f"at most {PACK_REVISIONS_MAX} and {ENTRIES_MAX} are possible"
         )
     head = pack((revisions[0].revision.number, revisions[-1].revision.number, created_ns))
-    rows = (pack((made.record, _dump(made.contents.inline), _dump(made.contents.blobs))) for made in revisions)
+    rows = (pack((made.record, dump(made.contents.inline), dump(made.contents.blobs))) for made in revisions)
     metadata = head + pack_array(rows, len(revisions))
     entries = [entry for made in revisions for entry in made.contents.inline_entries]
     size = sum(entry.size for entry in entries)
@@ -198,6 +196,12 @@ def decode_pack(body: bytes, key: str) -> Pack:
 def decode_pack_index(head: bytes, key: str) -> Pack:
     """Return the pack that *head* is the beginning of, without contents; *head* must hold its metadata."""
     return _pack(read_metadata(head, read_header(head, ObjectKind.PACK, key), key), key)
+
+
+def complete_pack(body: bytes, key: str, index: Pack) -> Pack:
+    """Return the pack in *body*, whose *index* was decoded before: it never changes, and that takes long."""
+    _, frame = unseal(body, ObjectKind.PACK, key)
+    return replace(index, frame=frame)
 
 
 @dataclass(frozen=True)
@@ -229,7 +233,7 @@ def encode_snapshot(snapshot: Snapshot, contents: Callable[[bytes], bytes], blob
         + pack_array((pack(reason) for reason in verdict.reasons), len(verdict.reasons))
         + pack(snapshot.tree.digest)
         + pack_array((pack(entry_fields(entry)) for entry in entries), len(entries))
-        + pack(_dump(inline), _dump(_positions(entries, blobs)))
+        + pack(dump(inline), dump(_positions(entries, blobs)))
     )
     size = sum(entries[position].size for position in inline)
     parts = (_sized(contents(entries[position].hash), entries[position]) for position in inline)
@@ -246,6 +250,16 @@ def decode_snapshot(body: bytes, key: str) -> SnapshotObject:
 def decode_snapshot_index(head: bytes, key: str) -> SnapshotObject:
     """Return the snapshot that *head* is the beginning of, without contents; *head* must hold its metadata."""
     return _snapshot(read_metadata(head, read_header(head, ObjectKind.SNAPSHOT, key), key), key)
+
+
+def decode_snapshot_position(head: bytes, key: str) -> Position:
+    """Return where in the log the snapshot is that *head* is the beginning of; *head* must hold its metadata."""
+    metadata = read_metadata(head, read_header(head, ObjectKind.SNAPSHOT, key), key)
+    reader = Reader(frames.decompress(metadata, key, METADATA_SIZE_MAX), key)
+    try:
+        return _position(reader.fields())
+    except (TypeError, ValueError) as error:
+        raise IntegrityError(f"{key}: a snapshot that is not what the format says: {error}") from error
 
 
 def encode_blob(content: bytes) -> bytes:
@@ -305,13 +319,7 @@ def _pack(metadata: bytes, key: str, frame: bytes = b"") -> Pack:
 def _snapshot(metadata: bytes, key: str, frame: bytes = b"") -> SnapshotObject:
     reader = Reader(frames.decompress(metadata, key, METADATA_SIZE_MAX), key)
     try:
-        number, digest, epoch_high, time_ns = reader.fields()
-        where = Position(
-            natural(number, "number"),
-            checked(digest, bytes, "hash"),
-            natural(epoch_high, "epoch"),
-            natural(time_ns, "time"),
-        )
+        where = _position(reader.fields())
         verdict = Verdict(Status(reader.value()), tuple(reader.array(text, REASONS_MAX)))
         tree_hash = reader.value()
         entries = tuple(reader.array(entry_from))
@@ -331,8 +339,18 @@ def _snapshot(metadata: bytes, key: str, frame: bytes = b"") -> SnapshotObject:
     return SnapshotObject(Snapshot(where, verdict, tree), contents, frame)
 
 
+def _position(fields: tuple[object, ...]) -> Position:
+    number, digest, epoch_high, time_ns = fields
+    return Position(
+        natural(number, "number"),
+        checked(digest, bytes, "hash"),
+        natural(epoch_high, "epoch"),
+        natural(time_ns, "time"),
+    )
+
+
 def _contents(entries: tuple[Entry | None, ...], inline: bytes, blobs: bytes, key: str) -> Contents:
-    contents = Contents(entries, _load(inline, len(entries), key), _load(blobs, len(entries), key))
+    contents = Contents(entries, load(inline, len(entries), key), load(blobs, len(entries), key))
     try:
         if any(entry.size > CONTENT_SIZE_MAX for entry in contents.inline_entries):
             raise IntegrityError(f"{key}: announces a file of more than {CONTENT_SIZE_MAX} bytes")
@@ -370,25 +388,6 @@ def _positions(entries: Iterable[Entry | None], wanted: Collection[bytes]) -> li
         if entry is not None and entry.kind is Kind.FILE and entry.hash in wanted and entry.hash not in seen:
             seen.add(entry.hash)
             positions.append(position)
-    return positions
-
-
-def _dump(positions: Iterable[int]) -> bytes:
-    numbers = array("I", positions)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tobytes()
-
-
-def _load(encoded: bytes, count: int, key: str) -> tuple[int, ...]:
-    if len(encoded) % 4 or len(encoded) > 4 * count:
-        raise IntegrityError(f"{key}: {len(encoded)} bytes of positions for {count} entries")
-    numbers = array("I", encoded)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    positions = tuple(numbers)
-    if any(one >= other for one, other in pairwise(positions)) or (positions and positions[-1] >= count):
-        raise IntegrityError(f"{key}: positions that do not ascend or point past the {count} entries")
     return positions
 
 

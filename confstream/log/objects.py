@@ -9,18 +9,20 @@ from confstream.codec.objects import (
     Pack,
     RevisionObject,
     SnapshotObject,
+    complete_pack,
     decode_blob,
     decode_pack,
     decode_pack_index,
     decode_revision,
     decode_snapshot,
     decode_snapshot_index,
+    decode_snapshot_position,
 )
 from confstream.errors import IntegrityError, ObjectMissingError
 from confstream.layout import Fork
 from confstream.store import Store
 
-_INDEX_GUESS = 1 << 15
+INDEX_GUESS = 1 << 17
 """How much of a pack or snapshot to ask for at first when only its index is wanted."""
 
 
@@ -33,9 +35,11 @@ def get_revision(store: Store, number: int, fork: Fork | None = None) -> Revisio
     return found
 
 
-def get_pack(store: Store, first: int, last: int, *, index_only: bool = False) -> Pack:
-    """Return the pack of revisions *first* to *last*."""
+def get_pack(store: Store, first: int, last: int, *, index_only: bool = False, known: Pack | None = None) -> Pack:
+    """Return the pack of revisions *first* to *last*; *known* is what was read of it already."""
     key = layout.pack_key(first, last)
+    if known is not None:
+        return known if index_only or known.frame else complete_pack(store.get(key), key, known)
     if index_only:
         found = decode_pack_index(_index(store, key, ObjectKind.PACK), key)
     else:
@@ -57,6 +61,15 @@ def get_snapshot(store: Store, number: int, *, index_only: bool = False) -> Snap
     return found
 
 
+def get_snapshot_time(store: Store, number: int) -> int:
+    """Return the time of revision *number* by its snapshot, whose tree is not looked at."""
+    key = layout.snapshot_key(number)
+    where = decode_snapshot_position(_index(store, key, ObjectKind.SNAPSHOT), key)
+    if where.number != number:
+        raise IntegrityError(f"{key}: holds the snapshot of revision {where.number}")
+    return where.time_ns
+
+
 def get_blob(store: Store, digest: bytes) -> bytes:
     """Return the content that is a blob of its own; ``IntegrityError`` if it is not there."""
     key = layout.blob_key(digest)
@@ -67,7 +80,7 @@ def get_blob(store: Store, digest: bytes) -> bytes:
 
 
 def _index(store: Store, key: str, kind: ObjectKind) -> bytes:
-    head = store.get(key, 0, _INDEX_GUESS)
+    head = store.get(key, 0, INDEX_GUESS)
     end = read_header(head, kind, key).contents_offset
     if HEADER_SIZE <= len(head) < end:
         head += store.get(key, len(head), end - len(head))

@@ -17,8 +17,11 @@ from confstream.codec.objects import Pack, RevisionObject, SnapshotObject
 from confstream.errors import IntegrityError, NoReplicaError, NotFoundError, ObjectMissingError
 from confstream.events import about, carrying
 from confstream.layout import Fork, Listing
+from confstream.log.ahead import ReadAhead, requests
+from confstream.log.chain import DamagedError, GapError, check_link, windows
 from confstream.log.checkout import Checkout, Step, assemble
-from confstream.log.objects import get_blob, get_pack, get_revision, get_snapshot
+from confstream.log.objects import get_blob, get_pack, get_revision, get_snapshot, get_snapshot_time
+from confstream.log.search import last_until
 from confstream.plan import Unit
 from confstream.revision import Heartbeat, Position, Status, Tag
 from confstream.store import Store
@@ -28,10 +31,9 @@ logger = logging.getLogger("confstream.log")
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
-WORKERS = 8
+WORKERS = 32
 _RELIST_MAX = 4
 _CACHED_MAX = 2048
-_WINDOW = 64
 _NAMED_MAX = 3
 
 
@@ -44,7 +46,9 @@ class LogReader:
 
     def __init__(self, store: Store, *, workers: int = WORKERS) -> None:
         self.store = store
+        self._ahead = ReadAhead(store, workers)
         self._workers = workers
+        self._pack: tuple[str, Pack] | None = None
         self._listing: Listing | None = None
         self._revisions: OrderedDict[int, RevisionObject] = OrderedDict()
         self._damaged: dict[str, str] = {}
@@ -57,7 +61,21 @@ class LogReader:
     def refresh(self) -> Listing:
         """List the replica again."""
         self._damaged.clear()
+        self.drop()
         return self._relist()
+
+    def expect(self, *numbers: int, index_only: bool = False) -> None:
+        """Begin to read all that a checkout of the first of *numbers* takes, all heartbeats, and the others' records.
+
+        By one round trip; nothing is waited for. *index_only* is meant as in ``checkout``.
+        """
+        listing = self._sound(self.listing)
+        self._ahead.begin(requests(listing, numbers, index_only=index_only))
+
+    def drop(self) -> None:
+        """Forget what was read ahead and not asked for."""
+        self._ahead.drop()
+        self._pack = None
 
     def require(self) -> Listing:
         """Return the listing, or raise ``NoReplicaError`` if there provably is no replica."""
@@ -71,7 +89,7 @@ class LogReader:
     def descriptor(self) -> Descriptor:
         """Return the replica's identity; ``NoReplicaError`` if it has none."""
         try:
-            return decode_descriptor(self.store.get(layout.DESCRIPTOR, 0, NOTE_OBJECT_SIZE_MAX), layout.DESCRIPTOR)
+            return decode_descriptor(self._ahead.get(layout.DESCRIPTOR, 0, NOTE_OBJECT_SIZE_MAX), layout.DESCRIPTOR)
         except ObjectMissingError as error:
             if not self.listing.empty:
                 raise IntegrityError(f"{self.store.url}: {layout.DESCRIPTOR} is missing beside a log") from error
@@ -100,7 +118,7 @@ class LogReader:
 
         def walk(listing: Listing) -> Checkout:
             units = plan.units(self._sound(listing), first, last) or ()
-            steps = list(self._parallel(lambda unit: self._step(unit, last, index_only=False), units))
+            steps = list(self.each(lambda unit: self._step(unit, last, index_only=False), units))
             return assemble(self.checkout(first - 1, paths), steps, lambda _: False, self.blob, passing=digests)
 
         return self._stable(last, walk)
@@ -116,10 +134,10 @@ class LogReader:
         listing = self.require()
         last = listing.head if last is None else last
         successor: RevisionObject | None = None
-        for start, end in _windows(max(first, self.oldest()), last, newest_first=newest_first):
+        for start, end in windows(max(first, self.oldest()), last, newest_first=newest_first):
             for made in self._window(start, end, newest_first=newest_first):
                 if successor is not None:
-                    _check_link(*((made, successor) if newest_first else (successor, made)))
+                    check_link(*((made, successor) if newest_first else (successor, made)))
                 successor = made
                 yield made
 
@@ -149,16 +167,10 @@ class LogReader:
         Raise ``NotFoundError`` before the first, naming its number.
         """
         low, high = self.oldest(), self.require().head
-        if high == 0 or self.revision(low).revision.time_ns > time_ns:
+        found = last_until(self, self._sound(self.listing), low, high, time_ns)
+        if not found:
             raise NotFoundError(f"{self.store.url} has no revision that old; the first is revision {low}")
-        # Times never go backwards along the log, so this is a binary search, whatever the clocks did.
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.revision(middle).revision.time_ns <= time_ns:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+        return found
 
     def newest_good(self) -> tuple[int, list[RevisionObject]]:
         """Return the newest revision whose verdict is ok, and the newer ones that are not, newest first.
@@ -176,21 +188,21 @@ class LogReader:
         """Return the tag *name*; ``NotFoundError`` if there is none."""
         try:
             key = layout.tag_key(name)
-            return decode_tag(self.store.get(key, 0, NOTE_OBJECT_SIZE_MAX), key)
+            return decode_tag(self._ahead.get(key, 0, NOTE_OBJECT_SIZE_MAX), key)
         except (ObjectMissingError, ValueError) as error:
             known = ", ".join(self.require().tags) or "none"
             raise NotFoundError(f"{self.store.url} has no tag {name!r}; it has {known}") from error
 
     def heartbeats(self) -> list[Heartbeat]:
         """Return the last sign of life of every writer, newest first."""
-        found = self._parallel(self.heartbeat, self.listing.heartbeats)
+        found = self.each(self.heartbeat, self.listing.heartbeats)
         return sorted((beat for beat in found if beat), key=lambda beat: beat.time_ns, reverse=True)
 
     def heartbeat(self, writer: str) -> Heartbeat | None:
         """Return the last sign of life of *writer*, by one request; None if there is none, or none to be read."""
         key = layout.heartbeat_key(writer)
         try:
-            return decode_heartbeat(self.store.get(key, 0, NOTE_OBJECT_SIZE_MAX), key)
+            return decode_heartbeat(self._ahead.get(key, 0, NOTE_OBJECT_SIZE_MAX), key)
         except ObjectMissingError:
             return None
         except IntegrityError as error:
@@ -207,7 +219,7 @@ class LogReader:
             except ObjectMissingError as error:
                 raise IntegrityError(f"{self.store.url}: {error}") from error
 
-        return list(self._parallel(read, self.listing.forks.get(fork, ())))
+        return list(self.each(read, self.listing.forks.get(fork, ())))
 
     def fork_checkout(
         self, fork: Fork, number: int, wanted: Callable[[bytes], bool] | None = None, *, index_only: bool = False
@@ -231,15 +243,27 @@ class LogReader:
 
     def snapshot_object(self, number: int, *, index_only: bool = False) -> SnapshotObject:
         """Return the snapshot of revision *number*."""
-        return get_snapshot(self.store, number, index_only=index_only)
+        return get_snapshot(self._ahead, number, index_only=index_only)
+
+    def snapshot_time(self, number: int) -> int | None:
+        """Return the time of revision *number* by its snapshot; None if that is damaged or gone."""
+        try:
+            return get_snapshot_time(self._ahead, number)
+        except (IntegrityError, ObjectMissingError):
+            return None
 
     def pack(self, first: int, last: int, *, index_only: bool = False) -> Pack:
-        """Return the pack of revisions *first* to *last*."""
-        return get_pack(self.store, first, last, index_only=index_only)
+        """Return the pack of revisions *first* to *last*; the last one is remembered, for to decode it takes long."""
+        key, known = layout.pack_key(first, last), None
+        if self._pack is not None and self._pack[0] == key:
+            known = self._pack[1]
+        found = get_pack(self._ahead, first, last, index_only=index_only, known=known)
+        self._pack = key, found
+        return found
 
     def log_object(self, number: int) -> RevisionObject:
         """Return what lies in slot *number*, whatever packs say; ``ObjectMissingError`` if nothing does."""
-        return get_revision(self.store, number)
+        return get_revision(self._ahead, number)
 
     def _checkout(
         self, listing: Listing, number: int, wanted: Callable[[bytes], bool] | None, *, index_only: bool
@@ -250,11 +274,13 @@ class LogReader:
             raise NotFoundError(f"there is no revision {number}: {self.store.url} has {self._span()}")
         route = plan.route(self._sound(listing), number)
         if route is None:
-            raise _GapError(f"no way to revision {number}")
+            raise GapError(f"no way to revision {number}")
         with ThreadPoolExecutor(1) as pool:
             begin = pool.submit(carrying(self._begin), route.snapshot, index_only=index_only)
-            steps = list(self._parallel(lambda unit: self._step(unit, number, index_only=index_only), route.units))
+            steps = list(self.each(lambda unit: self._step(unit, number, index_only=index_only), route.units))
             base = begin.result()
+        # It is in the steps now, and as large as they are.
+        self._pack = None
         self._check_beginning(base, steps)
         if index_only:
             return assemble(base, steps, lambda _path: False, self.blob)
@@ -267,7 +293,7 @@ class LogReader:
         try:
             return Checkout.of(self.snapshot_object(number, index_only=index_only), key)
         except IntegrityError as error:
-            raise _DamagedError(key, str(error)) from error
+            raise DamagedError(key, str(error)) from error
 
     def _check_beginning(self, base: Checkout, steps: Sequence[Step]) -> None:
         """Leave a snapshot out that the log does not follow: it is only a shortcut."""
@@ -275,7 +301,7 @@ class LogReader:
         after = [made for step in steps[:1] for made in step.revisions if made.revision.number == number + 1]
         if number and after and after[0].revision.previous != base.position.hash:
             key = layout.snapshot_key(number)
-            raise _DamagedError(key, f"{key}: the log does not follow this snapshot")
+            raise DamagedError(key, f"{key}: the log does not follow this snapshot")
 
     def _step(self, unit: Unit, last: int, *, index_only: bool) -> Step:
         try:
@@ -284,7 +310,12 @@ class LogReader:
                 return Step(unit.key, tuple(made for made in pack.revisions if made.revision.number <= last), pack)
             return Step(unit.key, (self.log_object(unit.first),))
         except IntegrityError as error:
-            raise _DamagedError(unit.key, str(error)) from error
+            raise DamagedError(unit.key, str(error)) from error
+
+    def _bare(self, unit: Unit) -> list[RevisionObject]:
+        # Without frames: many revisions are kept at hand, and any of them may be large (P14).
+        found = self._step(unit, unit.last, index_only=True).revisions
+        return [replace(made, frame=b"") if made.frame else made for made in found]
 
     def _window(self, first: int, last: int, *, newest_first: bool) -> Iterator[RevisionObject]:
         try:
@@ -303,10 +334,9 @@ class LogReader:
         if missing:
             units = plan.units(self._sound(listing), missing[0], missing[-1])
             if units is None:
-                raise _GapError(f"revisions {first} to {last}")
-            for found in self._parallel(lambda unit: self._step(unit, unit.last, index_only=True), units):
-                # Without frames: many revisions are kept at hand, and any of them may be large (P14).
-                read |= {made.revision.number: replace(made, frame=b"") for made in found.revisions}
+                raise GapError(f"revisions {first} to {last}")
+            for found in self.each(self._bare, units):
+                read |= {made.revision.number: made for made in found}
         result = [read.get(number) or self._revisions[number] for number in range(first, last + 1)]
         self._revisions.update(read)
         while len(self._revisions) > _CACHED_MAX:
@@ -327,16 +357,17 @@ class LogReader:
         while True:
             try:
                 return read(listing)
-            except _DamagedError as error:
+            except DamagedError as error:
                 self._damaged[error.key] = str(error)
-            except (ObjectMissingError, _GapError) as error:
+            except (ObjectMissingError, GapError) as error:
                 before, listing = listing, self._relist()
                 relisted += 1
                 if listing == before or relisted >= _RELIST_MAX:
-                    why = "" if isinstance(error, _GapError) else str(error)
+                    why = "" if isinstance(error, GapError) else str(error)
                     raise self._broken(number, why) from error
 
-    def _parallel(self, work: Callable[[_K], _T], over: Iterable[_K]) -> Iterable[_T]:
+    def each(self, work: Callable[[_K], _T], over: Iterable[_K]) -> Iterable[_T]:
+        """Return what *work* makes of each of *over*, worked on at the same time."""
         todo = list(over)
         if len(todo) < 2:  # noqa: PLR2004 - a pool for one is only overhead
             return [work(one) for one in todo]
@@ -365,36 +396,3 @@ class LogReader:
         hint = " and ".join(f"revision {one}" for one in near if one != number) or "none"
         why = "; ".join([*self._damaged.values()][:_NAMED_MAX]) or why or f"{layout.log_key(absent)} is missing"
         return IntegrityError(f"revision {number} cannot be read: {why}; the nearest that can be: {hint}")
-
-
-class _GapError(Exception):
-    """A range that the listing does not cover; perhaps only because it is old."""
-
-
-class _DamagedError(Exception):
-    """An object of history that does not decode, or does not belong where it is."""
-
-    def __init__(self, key: str, why: str) -> None:
-        super().__init__(why)
-        self.key = key
-
-
-def _windows(first: int, last: int, *, newest_first: bool) -> Iterator[tuple[int, int]]:
-    """Yield the ranges to read at once; small ones at first from the end, where a caller often needs only one."""
-    size = 1 if newest_first else _WINDOW
-    while first <= last:
-        if newest_first:
-            yield max(first, last - size + 1), last
-            last -= size
-            size = min(size * 2, _WINDOW)
-        else:
-            yield first, min(first + size - 1, last)
-            first += size
-
-
-def _check_link(before: RevisionObject, after: RevisionObject) -> None:
-    follows = after.revision.previous == before.hash and after.revision.time_ns >= before.revision.time_ns
-    if not follows or after.revision.number != before.revision.number + 1:
-        raise IntegrityError(
-            f"revision {after.revision.number} does not follow the revision {before.revision.number} that is there"
-        )

@@ -8,15 +8,14 @@ meanwhile, everything is looked at again.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from confstream import checkout
 from confstream.checkout.plan import shown
-from confstream.clock import Clock
 from confstream.errors import IntegrityError, NotFoundError, RefusedError
 from confstream.history import History, Target
 from confstream.log.checkout import Checkout
+from confstream.log.reader import LogReader
 from confstream.presence import Presence
 from confstream.restorer import doubts, note, preview, record, resume
 from confstream.restorer import target as targets
@@ -32,25 +31,14 @@ from confstream.restorer.ground import (
     only_tracked,
     ready_root,
 )
-from confstream.restorer.options import RestoreOptions, RestoreReport
+from confstream.restorer.job import AgainError, Job
+from confstream.restorer.options import RestoreReport
 from confstream.scan import STATE_NAME, Selection
 from confstream.selection import GENERIC
 from confstream.tree import EMPTY, Tree
 
+_T = TypeVar("_T")
 _ATTEMPTS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is to be restored, where, and with whose help."""
-
-    replica_url: str
-    root: Path
-    options: RestoreOptions
-    clock: Clock
-    record_before: record.RecordBefore | None
-    warn: Callable[[str], None]
-    checkpoint: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +52,6 @@ class _Plan:
     steps: Arrangement
     unrecorded: tuple[bytes, ...] = ()
     restored: Mapping[str, Any] | None = None
-
-
-class _AgainError(Exception):
-    """Something happened between the look and the switch, so that both have to be repeated.
-
-    It says what; *ours* is true if nobody else did it.
-    """
-
-    def __init__(self, what: str, *, ours: bool = False) -> None:
-        super().__init__(what)
-        self.ours = ours
 
 
 class Attempt:
@@ -105,11 +82,13 @@ class Attempt:
             replica = targets.state_of(self._history)
         if replica is not Replica.REVISIONS:
             return self._without_revisions(replica)
-        target = targets.resolve(self._history, self._options)
-        about = self._announced(target)
         try:
+            targets.foresee(self._history, self._options, index_only=not self._presence().missing)
+            target = targets.resolve(self._history, self._options)
+            about = self._announced(target)
             return self._settle(target, about)
         finally:
+            self._history.reader.drop()
             if self._fetched is not None:
                 self._fetched.close()
 
@@ -128,7 +107,7 @@ class Attempt:
                 raise RefusedError(f"{self._root}: {plan.why}; nothing was changed")
             try:
                 return self._carry_out(target, plan, about)
-            except _AgainError as error:
+            except AgainError as error:
                 if attempt == _ATTEMPTS:
                     raise RefusedError(
                         f"{self._root}: {error} while the restore was prepared, {attempt} times; nothing was changed. "
@@ -204,13 +183,12 @@ class Attempt:
 
     def _with_records(self, plan: _Plan, target: Target) -> _Plan:
         """Return *plan* with what has to be recorded before, and what to tell the next writer after."""
-        head = self._head_tree()
         unrecorded: tuple[bytes, ...] = ()
         if plan.step is Step.OVERWRITE and plan.standing not in {Standing.OLDER, Standing.NEWER}:
-            unrecorded = record.unrecorded(plan.steps.replaced(plan.ground), plan.ground.tree, head)
+            unrecorded = record.unrecorded(plan.steps.replaced(plan.ground), plan.ground.tree, self._head_tree())
         result = plan.steps.result
         restored = None
-        if unrecorded or not (result.matches(head) or only_tracked(result, self._selection).matches(head)):
+        if unrecorded or self._head_digest() not in {result.digest, only_tracked(result, self._selection).digest}:
             restored = note.restored(target.entry, self._job.clock.now_ns(), self._options.actor, self._scope.path)
         return replace(plan, unrecorded=unrecorded, restored=restored)
 
@@ -298,7 +276,7 @@ class Attempt:
                 moved = plan.ground.moved(self._root, paths)
                 if moved is None:
                     raise
-                raise _AgainError(f"{shown(moved)} changed") from error
+                raise AgainError(f"{shown(moved)} changed") from error
             finished = resume.resume(
                 self._root,
                 lambda _marker, lost: ((entry, content(entry.hash)) for entry in lost),
@@ -317,10 +295,10 @@ class Attempt:
             self._report(self._recorded)
         if not (self._root / ".confstream" / "staging").is_dir():
             # A journal that is opened takes what is staged without a marker for garbage.
-            raise _AgainError("what was staged was removed", ours=bool(records))
+            raise AgainError("what was staged was removed", ours=bool(records))
         moved = plan.ground.moved(self._root, (action.path for action in plan.steps.actions))
         if moved is not None:
-            raise _AgainError(f"{shown(moved)} changed")
+            raise AgainError(f"{shown(moved)} changed")
 
     def _record(self, plan: _Plan) -> str:
         state_dir = self._options.state_dir or self._root / ".confstream"
@@ -379,16 +357,24 @@ class Attempt:
             one.hash for one in found.tree.files if wanted is not None and wanted(one.path)
         )
 
+    def _head_digest(self) -> bytes:
+        """Return the hash of the newest tree, by its record alone; of an empty one if even that is damaged."""
+        return self._of_head(lambda reader, head: reader.revision(head).revision.tree_hash, EMPTY.digest)
+
     def _head_tree(self) -> Tree:
         """Return the newest tree; an empty one if it cannot be read, which is no reason not to restore another (P8)."""
         fetched, head = self._fetched, self._history.reader.head()
+        if fetched is not None and self._is_of_log and fetched.position.number == head:
+            return fetched.tree
+        return self._of_head(lambda reader, head: reader.checkout(head, index_only=True).tree, EMPTY)
+
+    def _of_head(self, ask: Callable[[LogReader, int], _T], otherwise: _T) -> _T:
+        reader = self._history.reader
         try:
-            if fetched is not None and self._is_of_log and fetched.position.number == head:
-                return fetched.tree
-            return self._history.reader.checkout(head, index_only=True).tree
+            return ask(reader, reader.head())
         except IntegrityError as error:
             self._job.warn(f"the newest revision is damaged: {error}; run verify")
-        return EMPTY
+        return otherwise
 
     def _warn(self, target: Target, plan: _Plan) -> None:
         """Tell what speaks against the result, although it was asked for."""

@@ -21,7 +21,8 @@ from confstream.history import History
 from confstream.presence import Presence
 from confstream.restorer import record, resume, target
 from confstream.restorer.account import told
-from confstream.restorer.attempt import Attempt, Job
+from confstream.restorer.attempt import Attempt
+from confstream.restorer.job import Job
 from confstream.restorer.options import RestoreOptions, RestoreReport
 
 

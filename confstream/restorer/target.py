@@ -13,6 +13,7 @@ from confstream import moments
 from confstream.clock import Clock
 from confstream.errors import IntegrityError, NoReplicaError, UnavailableError
 from confstream.history import History, LogEntry, Target
+from confstream.moments import Pick
 from confstream.restorer.decide import Replica
 from confstream.restorer.options import RestoreOptions, Skipped
 from confstream.revision import Status
@@ -114,6 +115,22 @@ def absent(history: History) -> NoReplicaError:
     return NoReplicaError(
         f"no replica at {history.url}: {found}; correct the URL, or allow it with --if-replica-exists"
     )
+
+
+def foresee(history: History, options: RestoreOptions, *, index_only: bool) -> None:
+    """Begin to read all that will be needed, as far as *options* tell what that is: everything in one round trip.
+
+    *index_only* says that the contents may not be needed at all.
+    """
+    head = history.head
+    number = head
+    if options.timestamp is not None:
+        number = history.at_time(options.timestamp).number
+    elif options.revision is not None:
+        spec = moments.parse_revision(options.revision)
+        numbers = {Pick.NUMBER: spec.number, Pick.BACK: head - spec.number, Pick.TAG: 0, Pick.FORK: 0}
+        number = numbers.get(spec.pick, head)
+    history.reader.expect(*([number, head] if 0 < number <= head else [head]), index_only=index_only or number <= 0)
 
 
 def resolve(history: History, options: RestoreOptions) -> Target:
