@@ -5,7 +5,9 @@
 usable := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.14 python3; do \
 	$$python -c '$(usable)' >/dev/null 2>&1 && { echo $$python; break; }; done)
-PYTEST_ARGS ?= -q -n auto --dist worksteal
+# Most tests wait for another process: twice as many workers as processors.
+WORKERS ?= $(shell python3 -c 'import os; print(2 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo 4)
+PYTEST_ARGS ?= -q -n $(WORKERS) --dist worksteal -p no:cacheprovider
 
 bin := .venv/bin
 pip := $(bin)/python -m pip --disable-pip-version-check install -qq

@@ -17,13 +17,17 @@ from tests.servers import S3Server, run_moto, run_rclone, run_seaweed
 settings.register_profile(
     "ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
+# For whoever runs the tests once more, on other versions of what they are made of.
+settings.register_profile("brief", settings.get_profile("ci"), max_examples=10)
 settings.register_profile("nightly", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _COMPLETE = (
-    "explore the protocol's longer histories, and replay every git history completely: "
-    "some take longer than a hang, so add -o faulthandler_timeout=0"
+    "explore the protocol's longer histories, replay every git history completely, and do in full number what is done "
+    "in part without: some tests take longer than a hang then, so add -o faulthandler_timeout=0"
 )
+_MEASURING = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+_measuring: dict[str, str] = {}
 _SCRUBBED = ("AWS_", "CONFSTREAM_", "FSSPEC_", "S3FS_")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
@@ -32,9 +36,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--complete", action="store_true", help=_COMPLETE)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure coverage where tests run, not in the processes that they start.
+
+    Tracing them takes half of all the time, and what they execute is executed
+    in the tests' own processes as well. A test of what only a process does is
+    marked ``measured_processes``.
+    """
+    config.addinivalue_line("markers", "measured_processes: the processes that this test starts count for coverage")
+    # The controller hands the variables to its workers, which have begun to measure when they come here.
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", default=None):
+        for name in _MEASURING:
+            if name in os.environ:
+                _measuring[name] = os.environ.pop(name)
+
+
 @pytest.fixture(autouse=True)
-def scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def scrubbed_environment(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     """Let no credential, proxy or setting of this machine reach a test, and no test reach the next."""
+    if request.node.get_closest_marker("measured_processes") is not None:
+        for name, value in _measuring.items():
+            monkeypatch.setenv(name, value)
     for name in [*os.environ]:
         if name.startswith(_SCRUBBED) or name in _PROXIES:
             monkeypatch.delenv(name)
@@ -43,6 +65,13 @@ def scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     yield
     MemoryStore.forget_all()
+
+
+@pytest.fixture
+def amount(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Give a function that returns how many: the first number with ``--complete``, without it the second."""
+    is_complete = bool(request.config.getoption("--complete", default=False))
+    return lambda complete, bounded: complete if is_complete else bounded
 
 
 @pytest.fixture(scope="session")

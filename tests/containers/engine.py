@@ -35,6 +35,7 @@ _CACHE = Path(
 _HOW = "tests/containers/prepare.sh gets what is needed"
 _BUILT_FROM = ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "LICENSE")
 _BUILT_FROM_FOLDERS = ("confstream", "cli", "requirements", "deploy/image")
+_IMAGES_KEPT = 3
 _PATIENCE_SECONDS = 60
 _BUILD_SECONDS_MAX = 600
 
@@ -172,6 +173,7 @@ class Engine:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self.podman("image", "exists", self.image).code:
                 self.build_log = str(self.build_as(self.image))
+                self._forget_old_images()
 
     def build_as(self, image: str, *options: str) -> Finished:
         """Build the Dockerfile under a name, with more options; fail if that fails."""
@@ -253,6 +255,15 @@ class Engine:
         """Return the layers of the image, newest first: bytes, and what made them."""
         history = json.loads(self.podman("history", "--format", "json", "--human=false", self.image, check=True).stdout)
         return [(int(one["size"]), str(one["CreatedBy"])) for one in history]
+
+    def _forget_old_images(self) -> None:
+        """Remove the images of older checkouts, except for a few that somebody may work with."""
+        listing = ("images", "--filter", "reference=localhost/confstream", "--sort", "created", "--format")
+        names = self.podman(*listing, "{{.Repository}}:{{.Tag}}", check=True).stdout.split()
+        for name in names[_IMAGES_KEPT:]:
+            # One that is in use stays.
+            self.podman("rmi", name)
+        self.podman("image", "prune", "--force", "--filter", "until=24h")
 
     def _run(self, command: Sequence[str], seconds: float, text: str | None = None) -> Finished:
         # The runtime leaves notes where it was started.

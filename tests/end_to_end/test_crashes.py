@@ -1,4 +1,8 @@
-"""kill -9 at random instants: what was acknowledged stays, nothing is torn, nothing half-done counts as done."""
+"""kill -9 at random instants: what was acknowledged stays, nothing is torn, nothing half-done counts as done.
+
+Some instants of each kind, with ``--complete`` many more. ``tests/torture``
+kills at every call that matters instead.
+"""
 
 import os
 import random
@@ -24,7 +28,13 @@ _OPTIONS = ("--no-guards", "--profile", "none", "--heartbeat", "0", "--settle", 
 _CLOCK = SystemClock()
 
 
-@pytest.mark.parametrize(("where", "instants"), [("local", 30), ("seaweed", 20)])
+@pytest.fixture
+def instants(request: pytest.FixtureRequest, amount: Callable[[int, int], int]) -> int:
+    """Give at how many instants to kill."""
+    return amount(*request.param)
+
+
+@pytest.mark.parametrize(("where", "instants"), [("local", (30, 8)), ("seaweed", (20, 4))], indirect=["instants"])
 def test_p4_nothing_acknowledged_is_lost_and_nothing_torn_when_replicate_is_killed_at_any_instant(
     where: str, instants: int, replicas: Replicas, tree: Path
 ) -> None:
@@ -61,7 +71,7 @@ def test_p4_nothing_acknowledged_is_lost_and_nothing_torn_when_replicate_is_kill
     assert read_directory(tree) == written, "replicate changed the tree"
 
 
-@pytest.mark.parametrize(("where", "instants"), [("local", 18), ("seaweed", 7)])
+@pytest.mark.parametrize(("where", "instants"), [("local", (18, 6)), ("seaweed", (7, 3))], indirect=["instants"])
 def test_p4_no_write_that_returned_is_lost_when_its_process_is_killed_at_any_instant(
     where: str, instants: int, replicas: Replicas, tree: Path
 ) -> None:
@@ -90,7 +100,7 @@ def test_p4_no_write_that_returned_is_lost_when_its_process_is_killed_at_any_ins
     _assert_writers_files(tree, max(published))
 
 
-@pytest.mark.parametrize(("where", "instants"), [("local", 20), ("seaweed", 10)])
+@pytest.mark.parametrize(("where", "instants"), [("local", (20, 5)), ("seaweed", (10, 2))], indirect=["instants"])
 def test_p3_a_restore_of_a_missing_tree_that_is_killed_at_any_instant_is_completed_by_the_next(
     where: str, instants: int, replicas: Replicas, tree: Path, tmp_path: Path
 ) -> None:
@@ -115,7 +125,7 @@ def test_p3_a_restore_of_a_missing_tree_that_is_killed_at_any_instant_is_complet
         shutil.rmtree(target)
 
 
-@pytest.mark.parametrize(("where", "instants"), [("local", 14), ("seaweed", 6)])
+@pytest.mark.parametrize(("where", "instants"), [("local", (14, 4)), ("seaweed", (6, 2))], indirect=["instants"])
 def test_p3_a_forced_restore_that_is_killed_at_any_instant_leaves_whole_files_and_is_completed_by_the_next(
     where: str, instants: int, replicas: Replicas, tree: Path, tmp_path: Path
 ) -> None:

@@ -31,16 +31,14 @@ _STRETCHES = {HOME_ASSISTANT: (765, 60), ZIGBEE: (775, 60), TRAEFIK: (186, 60)}
 EVERY_HISTORY = [FRIGATE, HOME_ASSISTANT, ZIGBEE, TRAEFIK, GENERATED]
 _DEFAULT_REPLAYS = {
     (FRIGATE, "local"),
-    (FRIGATE, "seaweed"),
     (HOME_ASSISTANT, "seaweed"),
     (TRAEFIK, "local"),
     (GENERATED, "local"),
 }
 _DEFAULT_TRANSACTIONS = {
-    (FRIGATE, "local"),
     (FRIGATE, "seaweed"),
     (ZIGBEE, "local"),
-    (GENERATED, "seaweed"),
+    (GENERATED, "local"),
 }
 
 

@@ -1,6 +1,7 @@
 """Applications that truncate and rewrite: no revision ever holds a part of a file."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.end_to_end.conftest import Replicas
@@ -8,20 +9,22 @@ from tests.end_to_end.content import is_whole, version_of
 from tests.processes import ROOT, Process, confstream
 
 _FILES = 25
-_SAVES = 40
 
 
-def test_p6_a_thousand_torn_saves_never_become_a_revision_with_partial_content(replicas: Replicas, tree: Path) -> None:
+def test_p6_hundreds_of_torn_saves_never_become_a_revision_with_partial_content(
+    replicas: Replicas, tree: Path, amount: Callable[[int, int], int]
+) -> None:
+    saves = amount(40, 12)
     replica = replicas.make()
     onlooker = replicas.look_at(replica)
 
     with confstream("replicate", tree, replica, "--profile", "none", "--heartbeat", "0") as writer:
         writer.wait_for_line("watching")
-        with _tearing(tree) as application:
+        with _tearing(tree, saves) as application:
             done = application.finish(180)
             assert done.code == 0, done
         final = {path.name: path.read_bytes() for path in tree.glob("*.yml")}
-        assert {version_of(content) for content in final.values()} == {_SAVES}
+        assert {version_of(content) for content in final.values()} == {saves}
         onlooker.wait_for(
             lambda found: (
                 {entry.path.decode(): entry.size for entry in found.files}
@@ -35,7 +38,7 @@ def test_p6_a_thousand_torn_saves_never_become_a_revision_with_partial_content(r
     captured = list(onlooker.written())
     assert [(number, path) for number, path, content in captured if not is_whole(content)] == []
     assert {name: onlooker.read(name) for name in final} == final
-    assert len(captured) > _FILES * _SAVES // 2, "most saves became a revision of their own"
+    assert len(captured) > _FILES * saves // 2, "most saves became a revision of their own"
 
 
 def test_p6_a_save_that_is_torn_while_replicate_starts_and_ends_is_captured_whole_or_not_at_all(
@@ -62,6 +65,6 @@ def test_p6_a_save_that_is_torn_while_replicate_starts_and_ends_is_captured_whol
     }
 
 
-def _tearing(tree: Path, saves: int = _SAVES) -> Process:
+def _tearing(tree: Path, saves: int) -> Process:
     program = ROOT / "tests" / "end_to_end" / "programs" / "tearing.py"
     return Process([sys.executable, program, tree, str(_FILES), str(saves)])
