@@ -23,6 +23,7 @@ from confstream.store import Store
 _LOG = logging.getLogger("confstream.store")
 _ROUNDS_MAX = 5
 _RACERS = 4
+_SPOILED = "an object that was read as nothing that anybody put there"
 WAYS_OUT = (
     "use a backend that honours If-None-Match (AWS S3, SeaweedFS, Ceph, R2, Google Cloud Storage, Azure), a local "
     "directory, or, if never more than one writer runs, --unsafe-single-writer"
@@ -99,6 +100,8 @@ def _create_twice(store: Store, key: str) -> None:
     else:
         raise NoExclusiveCreateError(f"{store.url}: the same key was created twice: {WAYS_OUT}")
     found = _read(store, key)
+    if found not in {first, second}:
+        raise _InconclusiveError(_SPOILED)
     if found != first:
         raise NoExclusiveCreateError(
             f"{store.url}: a put was refused, and yet the object is not what was put first: {WAYS_OUT}"
@@ -125,7 +128,10 @@ def _race(store: Store, key: str, count: int) -> None:
     for racer in racers:
         racer.join()
     winner = _winner(store, outcomes)
-    if _read(store, key) != bodies[winner]:
+    found = _read(store, key)
+    if found not in bodies:
+        raise _InconclusiveError(_SPOILED)
+    if found != bodies[winner]:
         raise NoExclusiveCreateError(f"{store.url}: the loser of a race overwrote the winner: {WAYS_OUT}")
 
 

@@ -245,6 +245,15 @@ def test_p5_lost_acknowledgements_do_not_make_a_good_backend_look_bad(fault: Fau
     assert memory.objects == {}
 
 
+@pytest.mark.parametrize("at", [0, 1])
+def test_p5_a_read_that_was_spoiled_on_its_way_does_not_make_a_good_backend_look_bad(at: int) -> None:
+    memory = MemoryStore()
+
+    prove_exclusive_create(FaultyStore(memory, [damage(skip=at, flip=3)]))
+
+    assert memory.objects == {}
+
+
 def test_a_proof_that_never_gets_an_answer_is_unavailable_and_not_a_verdict() -> None:
     store = FaultyStore(MemoryStore(), [fail_on("put", times=EVERY, after_apply=True)])
 
