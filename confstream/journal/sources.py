@@ -8,6 +8,8 @@ from confstream.errors import IntegrityError
 from confstream.history import History
 from confstream.journal.contents import ContentCache
 from confstream.journal.ledger import Ledger
+from confstream.log.checkout import Checkout
+from confstream.log.reader import LogReader
 from confstream.tree import Entry, Kind, content_hash
 
 
@@ -47,12 +49,24 @@ class Sources:
     def _from_replica(self, digest: bytes) -> bytes:
         number = self._ledger.base.number
         held = {entry.path for entry in self._ledger.base_tree.values() if entry.hash == digest}
-        if number and held:
-            found = self._history().reader.checkout(number, held.__contains__)
-            try:
-                return found.content(digest)
-            except IntegrityError as error:
-                raise LookupError(f"the content {digest.hex()[:12]} is nowhere any more") from error
-            finally:
-                found.close()
-        raise LookupError(f"the content {digest.hex()[:12]} is nowhere any more")
+        reader = self._history().reader
+        found = reader.checkout(number, held.__contains__) if number and held else self._from_forks(reader, digest)
+        if found is None:
+            raise LookupError(f"the content {digest.hex()[:12]} is nowhere any more")
+        try:
+            return found.content(digest)
+        except IntegrityError as error:
+            raise LookupError(f"the content {digest.hex()[:12]} is nowhere any more") from error
+        finally:
+            found.close()
+
+    def _from_forks(self, reader: LogReader, digest: bytes) -> Checkout | None:
+        """Return a state with *digest* that this writer, while it was fenced, kept as a fork: no log has it."""
+        own = [fork for fork in reader.listing.forks if fork.writer == self._ledger.writer]
+        for fork in reversed(own):
+            for made in reversed(reader.fork(fork)):
+                changes = made.revision.changes
+                paths = {change.path for change in changes if change.entry is not None and change.entry.hash == digest}
+                if paths:
+                    return reader.fork_checkout(fork, made.revision.number, paths.__contains__)
+        return None

@@ -259,6 +259,24 @@ def test_p5_a_takeover_is_asked_for_and_fences_the_other(root: Path, replica: Re
     assert replica.files() == {"a": b"mine"}
 
 
+def test_p5_a_content_that_only_a_fork_holds_does_not_end_replication_after_a_takeover(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    _fence(root, replica, start)
+    journal = start(root, publish=False)
+    journal.write("b", "while fenced")
+    # From here on neither the disk nor the journal has what the fork keeps, but the revision before this one needs it.
+    journal.write("a", "3")
+    journal.close()
+
+    with start(root, takeover=True) as journal:
+        journal.sync(PATIENCE_SECONDS)
+
+    head = replica.head
+    assert replica.files(head - 1) == {"a": b"2", "b": b"while fenced"}
+    assert replica.files(head) == {"a": b"3", "b": b"while fenced"}
+
+
 def _interrupt_a_fork(root: Path, replica: Replica, start: Open, kept: int, *, after_apply: bool = False) -> None:
     """Let a journal be fenced with three drafts, and fail to keep them all as a fork."""
     journal = start(root)
