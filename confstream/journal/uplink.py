@@ -354,10 +354,8 @@ class Uplink:
             logger.error("%s", said, extra=about("standby", writer=owner.writer, epoch=owner.epoch))
         self._outage.took(Stage.CONNECT, len(self._ledger.pending))
         now_ns = self._clock.now_ns()
-        failing_ns = self._state.failing_ns or now_ns
-        self._set(
-            phase=Phase.STANDBY, error=FencedError(said), failing_ns=failing_ns, connected=True, confirmed_ns=now_ns
-        )
+        times = {"failing_ns": self._state.failing_ns or now_ns, "confirmed_ns": now_ns}
+        self._set(phase=Phase.STANDBY, error=FencedError(said), connected=True, **times)
 
     def _fenced(self, error: FencedError) -> None:
         """Remember who fenced this writer, and keep its drafts as a fork (P5)."""
@@ -384,15 +382,17 @@ class Uplink:
         self._failures += 1
         pending = len(self._ledger.pending)
         self._outage.failed(error, self._stage, pending)
-        session = self._session
-        if isinstance(error, AccessDeniedError | IntegrityError) and session:
+        if isinstance(error, AccessDeniedError | IntegrityError) and self._session:
             # Other credentials need another connection, and another history another look. An outcome that is unknown
             # is found out as after a restart: what the log holds of it has its write id (P4).
-            session.close()
+            self._session.close()
             self._session = None
         phase, failing_ns = self._state.phase, self._state.failing_ns or self._clock.now_ns()
         if self._outage.is_exhausted:
             phase, error = Phase.STOPPED, self._outage.give_up(error, pending)
         elif isinstance(error, NoExclusiveCreateError | UsageError):
             phase = Phase.STOPPED
+        elif phase is Phase.STANDBY:
+            # Who waits for the replica must hear that nothing of this will be on the log for now (P4).
+            error = FencedError(f"another writer owns the log, and standing by for it does not work for now: {error}")
         self._set(phase=phase, error=error, failing_ns=failing_ns)

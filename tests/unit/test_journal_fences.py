@@ -277,6 +277,26 @@ def test_p5_a_content_that_only_a_fork_holds_does_not_end_replication_after_a_ta
     assert replica.files(head) == {"a": b"3", "b": b"while fenced"}
 
 
+def test_p4_sync_never_succeeds_while_standing_by_for_a_writer_that_cannot_be_asked(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    _fence(root, replica, start).publisher.beat(60, 0, "")
+    clock = ManualClock(auto=False)
+    journal = start(root, clock=clock, heartbeat_seconds=60)
+    eventually(lambda: journal.status().phase is Phase.STANDBY, "standing by")
+    journal.write("a", "while standing by")
+    replica.plan += outage()
+    eventually(sleeping(clock), "the uplink to rest")
+    clock.advance(31)
+    eventually(lambda: "injected" in journal.status().error, "a look that fails")
+
+    with pytest.raises(FencedError, match="another writer owns the log"):
+        journal.sync(PATIENCE_SECONDS)
+
+    assert journal.status().pending == 1
+    journal.abort()
+
+
 def _interrupt_a_fork(root: Path, replica: Replica, start: Open, kept: int, *, after_apply: bool = False) -> None:
     """Let a journal be fenced with three drafts, and fail to keep them all as a fork."""
     journal = start(root)
