@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -q -n $(WORKERS) --dist worksteal -p no:cacheprovider
 bin := .venv/bin
 pip := $(bin)/python -m pip --disable-pip-version-check install -qq
 
-.PHONY: help demo test lint lock
+.PHONY: help demo test lint bench lock
 help:
 	@echo 'make demo   see a configuration protected, lost and restored'
 	@echo 'make test   run every test'
@@ -32,6 +32,11 @@ lint: .venv/.dev
 	$(bin)/ruff check
 	$(bin)/mypy
 	$(bin)/lint-imports
+
+# Twenty minutes on a machine that has nothing else to do; benchmarks/README.md says what is measured.
+BENCH_ARGS ?= --output benchmarks.json
+bench: .venv/.bench
+	$(bin)/python -m benchmarks $(BENCH_ARGS)
 
 # Needs uv, which the project itself does not: `make lock UV=...`, `make lock OPTIONS=--upgrade`.
 UV ?= uv
@@ -54,4 +59,8 @@ lock:
 
 .venv/.dev: .venv/.runtime requirements/dev.lock
 	@$(pip) --require-hashes -r requirements/dev.lock
+	@touch $@
+
+.venv/.bench: .venv/.dev requirements/bench.lock
+	@$(pip) --require-hashes -r requirements/bench.lock
 	@touch $@

@@ -1,0 +1,68 @@
+"""``python -m benchmarks``: measure, and write what was measured as JSON; ``benchmarks.report`` draws it."""
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.conditions import conditions
+from benchmarks.rows import ROWS
+from benchmarks.samples import Row
+from benchmarks.world import FULL, QUICK, TINY, Scale, World, say
+
+_SCALES = {"full": FULL, "quick": QUICK, "tiny": TINY}
+
+
+def main() -> None:
+    """Measure the rows that are asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"what to measure (default: all): {', '.join(ROWS)}")
+    parser.add_argument("--output", type=Path, help="where the JSON goes (default: stdout)")
+    parser.add_argument("--rounds", type=int, help="how often each contender has its turn")
+    parser.add_argument("--seed", type=int, default=20261126, help="what is drawn is drawn from it")
+    parser.add_argument("--scale", choices=_SCALES, default="full", help="how much work: full, quick or tiny")
+    parser.add_argument("--quick", action="store_const", const="quick", dest="scale", help="the same as --scale quick")
+    parser.add_argument("--cache", type=Path, help="keep replayed histories here for the next time")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.rows) - ROWS.keys()):
+        parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    scale = _SCALES[options.scale]
+    if options.rounds is not None:
+        if options.rounds < 2:  # noqa: PLR2004, quartiles need two samples.
+            parser.error("--rounds must be at least 2")
+        scale = replace(scale, rounds=options.rounds)
+    document = measure(options.rows or list(ROWS), scale, options.seed, options.cache)
+    text = json.dumps(document, indent=1) + "\n"
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        options.output.write_text(text, encoding="utf-8")
+
+
+def measure(names: list[str], scale: Scale, seed: int, cache: Path | None = None) -> dict[str, object]:
+    """Return what was measured of the rows *names*, as the document."""
+    # What becomes of the contents of a replay is no news.
+    logging.getLogger("confstream").setLevel(logging.ERROR)
+    rows: dict[str, object] = {}
+    took: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
+        kept = Path(scratch, "cache") if cache is None else cache.absolute()
+        with World(Path(scratch), kept, scale, seed) as world:
+            for name in names:
+                say(f"{name} ...")
+                began = time.monotonic()
+                module, _, function = ROWS[name].partition(":")
+                row: Row = getattr(import_module(f"benchmarks.rows.{module}"), function)(world)
+                rows[name] = row.document()
+                took[name] = round(time.monotonic() - began, 1)
+                say(f"{name}: {took[name]:g} s")
+    return {"conditions": conditions(scale, seed), "took_seconds": took, "rows": rows}
+
+
+if __name__ == "__main__":
+    main()

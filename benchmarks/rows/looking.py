@@ -1,0 +1,128 @@
+"""Measure how long a person waits for ``log`` and ``diff``, and whether the length of history matters."""
+
+import random
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import confstream
+from benchmarks import workload
+from benchmarks.commands import Command
+from benchmarks.contenders.confstream import Confstream, Packed
+from benchmarks.contenders.contender import Archive, Place, present
+from benchmarks.contenders.git import Git
+from benchmarks.contenders.litestream import Litestream
+from benchmarks.contenders.restic import Restic
+from benchmarks.samples import Row, interleaved
+from benchmarks.world import World, emptied, timed
+from confstream.testing import MemoryStore
+from confstream.tree import content_hash
+from tests.logs import Scribe
+
+_ARCHIVES: tuple[Archive, ...] = (
+    Confstream("s3fs"), Confstream("obstore"), Packed("s3fs"), Packed("obstore"), Litestream(), Restic(), Git()
+)  # fmt: skip
+_PACK_EVERY = 1000
+_FILES = 40
+_LINES = 40
+_CLIENTS = (Confstream("s3fs"), Confstream("obstore"))
+
+
+def measure(world: World) -> Row:
+    """Compare whole processes, the replica near."""
+    row = Row(
+        "looking", f"How long does a person wait for the log of {world.scale.commits} commits, and for a difference?"
+    )
+    names = present(_ARCHIVES, row.left_out)
+    archives = [archive for archive in _ARCHIVES if archive.name in names]
+    replayed = world.replayed(archives)
+    places: dict[str, Place] = {}
+    for archive in archives:
+        if archive.archive not in places:
+            directory = replayed[archive.archive][0]
+            places[archive.archive] = world.local_place(archive.name) if archive.is_local else world.place(archive.name)
+            if archive.is_local:
+                (places[archive.archive].directory / "repository").symlink_to(directory)
+            else:
+                world.upload(directory, places[archive.archive])
+    indices = sorted(replayed[archives[0].archive][1])
+    old, new = indices[len(indices) // 3], indices[2 * len(indices) // 3]
+    logs, diffs = {}, {}
+    for archive in archives:
+        place, moments = places[archive.archive], replayed[archive.archive][1]
+        logs[archive.name], difference = _commands(archive, place, moments[old], moments[new])
+        if difference is not None:
+            diffs[archive.name] = difference
+    for figure, commands in (("log", logs), ("diff", diffs)):
+        _add(world, row, figure, commands)
+    return row
+
+
+def measure_long(world: World) -> Row:
+    """Compare a short history with one a hundred times as long."""
+    short, long = world.scale.revisions, world.scale.many_revisions
+    row = Row("long", f"Do {long} revisions cost more than {short}?")
+    names = present(_CLIENTS, row.left_out)
+    places = {}
+    for length, count in (("short", short), ("long", long)):
+        places[length] = world.place(f"history-{count}")
+        world.upload(world.made(f"history-{count}", partial(_publish, count)), places[length])
+    target = world.directory("restored") / "config"
+    logs, restores = {}, {}
+    for client in _CLIENTS:
+        if client.name in names:
+            for length, place in places.items():
+                name = f"{client.name}, {length}"
+                logs[name] = client.command("log", place.url, "--limit", "50", place=place)
+                restores[name] = client.fetch(place, target)
+    _add(world, row, "log", logs)
+    taken = interleaved(
+        world.scale.few(), {name: partial(_restore, restores[name], target) for name in restores}, world.chance
+    )
+    row.add_all("restore", "ms", taken)
+    row.notes.append("log shows the newest 50, as it does on a terminal.")
+    return row
+
+
+def _commands(archive: Archive, place: Place, old: str, new: str) -> tuple[Command, Command | None]:
+    """Return what shows the history in *place*, and what shows how two moments of it differ, if anything does."""
+    if isinstance(archive, Confstream):
+        diff = archive.command("diff", place.url, old, new, place=place)
+        return archive.command("log", place.url, place=place), diff
+    if isinstance(archive, Restic):
+        return archive.history(place), archive.diff(place, old, new)
+    if isinstance(archive, Git):
+        return archive.history(place), archive.diff(place, old, new)
+    if isinstance(archive, Litestream):
+        return archive.history(place), None
+    raise TypeError(archive.name)
+
+
+def _add(world: World, row: Row, figure: str, commands: dict[str, Command]) -> None:
+    contenders = {name: partial(timed, [command]) for name, command in commands.items()}
+    for name, costs in interleaved(world.scale.few(), contenders, world.chance).items():
+        row.add(figure, name, "ms", [1000 * cost.seconds for cost in costs])
+        row.add(f"{figure}, CPU", name, "ms", [1000 * cost.cpu_seconds for cost in costs])
+
+
+def _restore(commands: Sequence[Command], target: Path) -> float:
+    emptied(target)
+    return 1000 * timed(commands).seconds
+
+
+def _publish(count: int, directory: Path) -> None:
+    """Make a replica of *count* revisions in *directory*, packed as it is after a day."""
+    store = MemoryStore()
+    scribe = Scribe(store)
+    content = workload.text(random.Random(count), _LINES)  # noqa: S311, a workload.
+    for number in range(1, count + 1):
+        # One of a few files, in the middle, as an editor does.
+        edited = content[: len(content) // 2] + b"edit: %d\n" % number + content[len(content) // 2 :]
+        scribe.write(scribe.files | {f"file-{number % _FILES}.yml": edited})
+        if number % _PACK_EVERY == 0 or number == count:
+            confstream.compact(store, scribe.clock, grace_seconds=0)
+            scribe.contents = {digest: scribe.contents[digest] for digest in map(content_hash, scribe.files.values())}
+    for key, body in store.objects.items():
+        path = directory / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
