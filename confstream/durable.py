@@ -102,6 +102,18 @@ def sync_directory(descriptor: int) -> None:
             raise
 
 
+def make_directories(path: Path, mode: int = 0o777) -> None:
+    """Make the directory *path* with *mode*, and what is missing above it; each name survives a power loss (P4)."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_directories(path.parent)
+    path.mkdir(mode, exist_ok=True)
+    # What nobody may list, nobody can sync either.
+    with contextlib.suppress(PermissionError), opened_root(path.parent) as parent:
+        sync_directory(parent)
+
+
 def write_all(descriptor: int, content: bytes) -> None:
     """Write the whole of *content*."""
     view = memoryview(content)

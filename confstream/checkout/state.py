@@ -39,7 +39,7 @@ def prepare_state_dir(root: Path, state_dir: Path | None = None) -> Path:
     path = root / os.fsdecode(STATE) if state_dir is None else state_dir
     with _refusing(path):
         if state_dir is not None:
-            state_dir.parent.mkdir(parents=True, exist_ok=True)
+            durable.make_directories(state_dir.parent)
         with durable.opened_root(path.parent) as parent:
             make_private(parent, os.fsencode(path.name), state_owner(root))
     return path

@@ -1,8 +1,9 @@
 """Writes of this process into the tree: written ahead, then put into place (P4).
 
 The order: new files beside the old ones, synced; the draft into the ledger,
-synced; then renames. A crash before the ledger's sync leaves nothing, one
-after it is completed when the journal is opened again.
+synced; then renames. A crash before the ledger's sync leaves nothing, but for
+directories that were made for new files; one after it is completed when the
+journal is opened again.
 """
 
 import contextlib

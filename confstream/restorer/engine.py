@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from confstream import checkout
+from confstream import checkout, durable
 from confstream.clock import Clock
 from confstream.errors import (
     ConfstreamError,
@@ -55,7 +55,7 @@ class Engine:
                 made = Attempt(job, history, presence, self.report).run()
             if made.outcome == "nothing to do" and not self.options.dry_run:
                 # An empty tree is a tree: who restores it finds a directory.
-                self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                durable.make_directories(self.root, 0o700)
         except (UnavailableError, IntegrityError, NotFoundError, NoReplicaError, RefusedError) as error:
             if not self.options.if_missing or found.missing:
                 raise self._explained(error, found) from error

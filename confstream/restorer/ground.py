@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from confstream import checkout, scan
+from confstream import checkout, durable, scan
 from confstream.checkout import Action, Owner, Verb, plan_checkout
 from confstream.errors import ConfstreamError, RefusedError
 from confstream.guards import is_blank
@@ -261,7 +261,7 @@ def ready_root(root: Path) -> Iterator[None]:
     made = not root.exists()
     try:
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            durable.make_directories(root)
             checkout.prepare_state_dir(root)
         except OSError as error:
             raise ConfstreamError(

@@ -126,3 +126,28 @@ def test_temporary_names_differ_and_are_known_again() -> None:
     assert all(map(durable.is_temporary, names))
     assert not durable.is_temporary(b".confstream")
     assert not durable.is_temporary(b"config.tmp")
+
+
+def test_directories_that_are_made_are_there_after_a_power_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    monkeypatch.setattr(durable, "sync_directory", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+
+    durable.make_directories(tmp_path / "a" / "b" / "c", 0o700)
+
+    assert stat.S_IMODE((tmp_path / "a" / "b" / "c").stat().st_mode) == 0o700
+    assert synced == [path.stat().st_ino for path in (tmp_path, tmp_path / "a", tmp_path / "a" / "b")]
+
+
+def test_directories_that_are_there_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "sync_directory", lambda _: pytest.fail("nothing was made"))
+
+    durable.make_directories(tmp_path)
+
+
+def test_a_file_where_a_directory_is_to_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+
+    with pytest.raises(FileExistsError):
+        durable.make_directories(tmp_path / "a")
