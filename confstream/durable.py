@@ -122,9 +122,15 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 def create(
-    directory: int, name: bytes, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None
+    directory: int,
+    name: bytes,
+    content: bytes,
+    mode: int = 0o600,
+    owner: tuple[int, int] | None = None,
+    *,
+    mtime_ns: int | None = None,
 ) -> None:
-    """Create the file *name* in *directory* with *content*, synced; *directory* itself is not.
+    """Create the file *name* in *directory* with *content*, synced with its times; *directory* itself is not.
 
     Raise ``FileExistsError`` if anything has that name.
     """
@@ -134,6 +140,8 @@ def create(
             os.fchown(descriptor, *owner)
         # The mode comes after the owner, which takes the set-id bits away.
         os.fchmod(descriptor, mode)
+        if mtime_ns is not None:
+            os.utime(descriptor, ns=(mtime_ns, mtime_ns))
         sync(descriptor)
     finally:
         os.close(descriptor)
@@ -201,7 +209,13 @@ def syncing(sync: Callable[[int], None] = sync) -> Iterator[Syncing]:
 
 
 def replace(
-    directory: int, name: bytes, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None
+    directory: int,
+    name: bytes,
+    content: bytes,
+    mode: int = 0o600,
+    owner: tuple[int, int] | None = None,
+    *,
+    mtime_ns: int | None = None,
 ) -> None:
     """Make *name* in *directory* a file with *content*, whole or not at all, durably (P4).
 
@@ -210,7 +224,7 @@ def replace(
     """
     temporary = temporary_name()
     try:
-        create(directory, temporary, content, mode, owner)
+        create(directory, temporary, content, mode, owner, mtime_ns=mtime_ns)
         os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -202,8 +202,9 @@ class Placer:
                     name = durable.temporary_name()
                     with durable.opened_parent(root, change.path) as (parent, _):
                         temporary[change.path] = name
-                        durable.create(parent, name, contents[entry.hash], entry.mode, _owner(entry))
-                        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
+                        # Synced with its time: by that, a restart after a power loss tells it from what others wrote.
+                        content, owner = contents[entry.hash], _owner(entry)
+                        durable.create(parent, name, content, entry.mode, owner, mtime_ns=entry.mtime_ns)
             yield temporary
         finally:
             self._sweep(temporary)
@@ -315,8 +316,7 @@ def _redo_one(root: Path, descriptor: int, path: bytes, chain: Sequence[tuple[Dr
         content = ledger.content(entry.hash)
         if content is None:
             return False
-        durable.replace(parent, name, content, entry.mode, _owner(entry))
-        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
+        durable.replace(parent, name, content, entry.mode, _owner(entry), mtime_ns=entry.mtime_ns)
     return True
 
 
@@ -361,6 +361,7 @@ def _make_directory(root: int, entry: Entry) -> None:
         with durable.opened(parent, name) as made:
             # What was recorded is what is there, whatever the umask is.
             os.fchmod(made, entry.mode)
+            durable.sync_directory(made)
         durable.sync_directory(parent)
 
 

@@ -151,3 +151,16 @@ def test_a_file_where_a_directory_is_to_be_made_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(FileExistsError):
         durable.make_directories(tmp_path / "a")
+
+
+def test_p4_the_time_of_a_written_file_was_set_after_its_sync_and_lost_with_the_power(
+    tmp_path: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restarted journal took its own file for somebody else's by that, and did not complete a transaction."""
+    synced = []
+    monkeypatch.setattr(durable, "sync", lambda opened, **_: synced.append(os.fstat(opened).st_mtime_ns))
+
+    durable.replace(descriptor, b"a", b"new", mtime_ns=5_000_000_123)
+
+    assert synced[0] == 5_000_000_123
+    assert (tmp_path / "a").stat().st_mtime_ns == 5_000_000_123
