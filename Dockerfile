@@ -8,10 +8,10 @@ ARG BASE_IMAGE=python:3.14-slim
 FROM ${BASE_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-COPY requirements/build.lock requirements/runtime.lock requirements/
+COPY requirements/build.lock requirements/fast.lock requirements/
 # Two environments: what builds the wheel does not belong into the image.
 RUN python -m venv /build && /build/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/build.lock
-RUN python -m venv /venv && /venv/bin/python -m pip install --no-compile --require-hashes --only-binary :all: -r requirements/runtime.lock
+RUN python -m venv /venv && /venv/bin/python -m pip install --no-compile --require-hashes --only-binary :all: -r requirements/fast.lock
 COPY . .
 RUN /build/bin/python -m build --no-isolation --wheel --outdir /dist . \
  && /venv/bin/python -m pip install --no-compile --no-deps --no-index /dist/*.whl \

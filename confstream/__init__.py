@@ -56,13 +56,14 @@ if TYPE_CHECKING:
     from confstream.settings_file import load_settings
     from confstream.sizes import parse_size, show_size
     from confstream.store.open import mask_url, open_store, parse_storage_options
+    from confstream.store.s3_choice import client_of as s3_client_of
     from confstream.supervisor import Ending, Supervisor
     from confstream.textdiff import path_fields, quote_path, summary
     from confstream.tracking import Tracking, TrackOptions, track
     from confstream.tree import Change, Entry, Kind, Tree
     from confstream.verifier import VerifyReport, verify
 
-_CALLED = {"load_profile": "load", "profile_names": "names", "settings_schema": "schema"}
+_CALLED = {"load_profile": "load", "profile_names": "names", "s3_client_of": "client_of", "settings_schema": "schema"}
 """What is called otherwise where it lives: there its module says what it is about."""
 
 _HOMES = {
@@ -98,6 +99,7 @@ _HOMES = {
     "confstream.settings_file": "load_settings",
     "confstream.sizes": "parse_size show_size",
     "confstream.store.open": "mask_url open_store parse_storage_options",
+    "confstream.store.s3_choice": "s3_client_of",
     "confstream.supervisor": "Ending Supervisor",
     "confstream.textdiff": "path_fields quote_path summary",
     "confstream.tracking": "TrackOptions Tracking track",
@@ -190,6 +192,7 @@ __all__ = [
     "recognise",
     "recording",
     "restore",
+    "s3_client_of",
     "self_test",
     "settings_schema",
     "show_size",

@@ -14,6 +14,7 @@ Event = Literal[
     "adopted",
     "bug",
     "cleanup_failed",
+    "client_changed",
     "coalesced",
     "compared",
     "events_lost",

@@ -8,10 +8,11 @@ import importlib
 import sys
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 
 from confstream.errors import ConfstreamError
 
-__all__ = ["MODULES", "Module", "require"]
+__all__ = ["LEAN", "MODULES", "Module", "require"]
 
 _PACKAGE = "confstream"
 
@@ -36,6 +37,14 @@ class Module:
         except metadata.PackageNotFoundError:
             return "of unknown version"
 
+    @property
+    def is_installed(self) -> bool:
+        """Return whether it is there at all, working or not."""
+        try:
+            return find_spec(self.name) is not None
+        except (ImportError, ValueError):
+            return True
+
     def lack(self) -> str:
         """Return why it cannot be imported; empty if it can."""
         try:
@@ -59,6 +68,9 @@ _ZSTD = (
     if sys.version_info >= (3, 14)
     else Module("backports.zstd", "backports.zstd", "every content: they are compressed", vital=True)
 )
+LEAN = Module("obstore", "obstore", "the lean client of S3, an extra; s3fs does without it")
+"""What the extra ``fast`` brings."""
+
 MODULES = (
     Module("msgpack", "msgpack", "the journal and every object on a replica", vital=True),
     _ZSTD,
@@ -72,6 +84,8 @@ MODULES = (
         (Module("inotify_simple", "inotify-simple", "events; without it the tree is polled"),)
         * (sys.platform == "linux")
     ),
+    # An extra is looked at where somebody wanted it.
+    *((LEAN,) * LEAN.is_installed),
     Module("prometheus_client", "prometheus-client", "/metrics, and nothing else"),
     Module("typer", "typer", "the command line"),
 )

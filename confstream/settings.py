@@ -24,6 +24,7 @@ from confstream.settings_kinds import (
     PATHS,
     PATTERNS,
     PROFILE,
+    S3_CLIENT,
     SECRET,
     SIZE,
     TEXT,
@@ -65,6 +66,7 @@ class Stream:
     timeout_seconds: float | None = None
     state_dir: str | None = None
     unsafe_single_writer: bool | None = None
+    s3_client: str | None = None
     storage_options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     _shown: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
@@ -83,6 +85,11 @@ class Stream:
         """
         found = ((key, getattr(self, key.field)) for key in _KEYS if key.option and key.name not in without)
         return {key.field: value for key, value in found if value is not None}
+
+    def backend_options(self) -> dict[str, Any]:
+        """Return the options for the backend, the choice of a client among them."""
+        chosen = {} if self.s3_client is None else {"s3_client": self.s3_client}
+        return {**self.storage_options, **chosen}
 
     def show(self) -> str:
         """Return the stream as the file has it, the values in force in the place of variables, secrets masked."""
@@ -258,6 +265,7 @@ _KEYS = (
         "Use a backend that cannot create exclusively, and see to it that there is one writer.",
         option=True,
     ),
+    _Key("s3_client", "s3_client", S3_CLIENT, "For S3: lean, s3fs, or auto, which takes the lean one where it can."),
     _Key("storage_options", "storage_options", OPTIONS, "Options for the backend; credentials rather from AWS_*."),
 )
 

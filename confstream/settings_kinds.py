@@ -22,6 +22,7 @@ from confstream.sizes import parse_size, show_size
 
 AUTO = "auto"
 LOG_FORMATS = ("text", "json")
+S3_CLIENTS = ("auto", "lean", "s3fs")
 DURATION_SECONDS_MAX = 366 * 86400.0
 
 _REFERENCE = re.compile(r"(\$\$|\$)\{([^{}]*)(\}?)")
@@ -274,10 +275,16 @@ def _check_log_format(name: str) -> None:
         raise UsageError(unknown("log format", name, LOG_FORMATS))
 
 
+def _check_s3_client(name: str) -> None:
+    if name not in S3_CLIENTS:
+        raise UsageError(unknown("S3 client", name, S3_CLIENTS))
+
+
 TEXT = checked_text(lambda _text: None)
 SECRET = Kind({"type": "string", "minLength": 1}, _read_secret, lambda _text: MASK)
 PROFILE = checked_text(_check_profile, {"anyOf": [{"enum": [AUTO, *names()]}, {"pattern": _HAS_VARIABLE}]})
 LOG_FORMAT = checked_text(_check_log_format, {"anyOf": [{"enum": [*LOG_FORMATS]}, {"pattern": _HAS_VARIABLE}]})
+S3_CLIENT = checked_text(_check_s3_client, {"anyOf": [{"enum": [*S3_CLIENTS]}, {"pattern": _HAS_VARIABLE}]})
 PATTERNS = checked_texts(lambda pattern: Selection((), (pattern,), "none"))
 PATHS = checked_texts(_check_guard)
 SIZE = Kind({"oneOf": [{"type": "string", "pattern": _SIZE}, {"type": "integer"}]}, _read_size, show_size)

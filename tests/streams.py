@@ -36,6 +36,7 @@ streams:
     timeout: 500ms
     state_dir: /state
     unsafe_single_writer: true
+    s3_client: lean
     storage_options: {client_kwargs: {region_name: eu-1}, use_ssl: false, key: "007", retries: 3}
   traefik:
     tree: /traefik

@@ -87,6 +87,14 @@ StorageOption = Annotated[
         "KEY=VALUE",
     ),
 ]
+S3Client = Annotated[
+    str | None,
+    option(
+        "--s3-client",
+        "For S3: lean, s3fs, or auto, which takes the lean one where it certainly means the same.",
+        "NAME",
+    ),
+]
 Timeout = Annotated[str, option("--timeout", "How long a request may take.", "TIME")]
 Json = Annotated[bool, option("--json", "Print JSON: stable, for programs.")]
 Revision = Annotated[
@@ -132,10 +140,11 @@ class Address(str):
         return made
 
 
-def storage_of(replica: str, given: list[str] | None) -> dict[str, Any]:
-    """Return the options for the backend of *replica*; those *given* on the command line count more."""
+def storage_of(replica: str, given: list[str] | None, s3_client: str | None) -> dict[str, Any]:
+    """Return the options for the backend of *replica*; those *given* as options, and *s3_client*, count more."""
     of_file = replica.storage_options if isinstance(replica, Address) else {}
-    return of_file | confstream.parse_storage_options(given or [])
+    chosen = {} if s3_client is None else {"s3_client": s3_client}
+    return of_file | confstream.parse_storage_options(given or []) | chosen
 
 
 def load(config: str | None, stream: str | None) -> confstream.Settings | None:
@@ -178,7 +187,7 @@ def replica_and_rest(
     settings = load(config, stream)
     if settings is not None:
         chosen = settings.stream(stream)
-        replica = Address(chosen.replica, chosen.storage_options)
+        replica = Address(chosen.replica, chosen.backend_options())
     elif last:
         if len(given) > len(names):
             replica = given.pop(len(names))
@@ -194,11 +203,13 @@ def replica_and_rest(
     return replica, given
 
 
-def open_history(replica: str, storage_option: list[str] | None, timeout: str) -> confstream.History:
+def open_history(
+    replica: str, storage_option: list[str] | None, s3_client: str | None, timeout: str
+) -> confstream.History:
     """Return the history that *replica* holds; nothing is asked yet."""
     return confstream.History.open(
         replica,
-        storage_options=storage_of(replica, storage_option),
+        storage_options=storage_of(replica, storage_option, s3_client),
         timeout_seconds=seconds("--timeout", timeout),
     )
 

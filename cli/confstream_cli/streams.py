@@ -29,7 +29,7 @@ def chosen(
 
 def address(stream: confstream.Stream) -> options.Address:
     """Return where the replica of *stream* is."""
-    return options.Address(stream.replica, stream.storage_options)
+    return options.Address(stream.replica, stream.backend_options())
 
 
 def only(streams: list[confstream.Stream], what: str) -> confstream.Stream:

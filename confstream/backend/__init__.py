@@ -16,6 +16,7 @@ from confstream.clock import Clock, SystemClock
 from confstream.errors import ConfstreamError, NoExclusiveCreateError, UnavailableError, UsageError
 from confstream.store import Store
 from confstream.store.open import mask_url, open_store
+from confstream.store.s3_choice import client_of
 
 __all__ = ["RACERS", "ROUNDS", "BackendReport", "check_backend"]
 
@@ -131,7 +132,9 @@ def _reach(bench: Bench) -> Check:
         kind = type(error) if isinstance(error, (UnavailableError, UsageError)) else UnavailableError
         return Check("reach", Level.FAIL, str(error), "mend this first: nothing else could be looked at", kind)
     endpoint = getattr(bench.core, "endpoint", "")
-    return passed("reach", f"{bench.place.store.url} can be listed{f' at {endpoint}' if endpoint else ''}")
+    client = client_of(bench.place.store.url, bench.storage_options)
+    by = f" by {client}" if client else ""
+    return passed("reach", f"{bench.place.store.url} can be listed{f' at {endpoint}' if endpoint else ''}{by}")
 
 
 def _guarded(name: str, look: Callable[[Bench], Check], bench: Bench) -> Check:

@@ -16,6 +16,7 @@ from confstream.errors import (
     UnavailableError,
 )
 from confstream.store import Store
+from confstream.store.lean import LeanStore
 from confstream.store.prove import prove_in_a_race, prove_in_sequence
 from confstream.store.s3 import S3Store
 
@@ -68,7 +69,7 @@ _CASES = (
 def lost_answer(bench: Bench) -> Check:
     """Prove that a creation whose acknowledgement was lost is told from a failed one by reading back."""
     core = bench.core
-    if not isinstance(core, S3Store):
+    if not isinstance(core, (S3Store, LeanStore)):
         return skipped(LOST, "there is no connection to cut: only S3 is reached by one that we can break")
     if not core.endpoint.startswith(("http://", "https://")):
         return skipped(LOST, f"the endpoint is not known ({core.endpoint}), so no proxy can stand before it")

@@ -11,6 +11,7 @@ from confstream.check import Check, Level
 from confstream.clock import Clock
 from confstream.errors import AccessDeniedError, UnavailableError
 from confstream.store import Store
+from confstream.store.lean import LeanStore
 from confstream.store.s3 import S3Store
 
 CLOCK, LATENCY = "clock", "latency"
@@ -24,7 +25,7 @@ _SECONDS_REFUSED = 900.0
 def clock(store: Store, ours: Clock) -> Check:
     """Return how far *store*'s server and our clock are apart, by the ``Date`` of an answer, a refusal's too."""
     core = core_of(store)
-    if not isinstance(core, S3Store):
+    if not isinstance(core, (S3Store, LeanStore)):
         return skipped(CLOCK, "only S3 tells the time with its answers")
     before_ns = ours.now_ns()
     try:

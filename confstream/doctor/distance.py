@@ -18,6 +18,7 @@ from confstream.revision import Heartbeat, Status
 from confstream.store import Store
 from confstream.store.local import LocalStore
 from confstream.store.prove import WAYS_OUT, prove_exclusive_create
+from confstream.store.s3_choice import client_of
 
 _UNPACKED_MAX = 1000
 _LATE_INTERVALS = 3
@@ -68,7 +69,8 @@ class Distance:
         """Return whether the replica answers, and what lies there."""
         self._listing = listing = layout.parse(self._store.list())
         url, endpoint = self._store.url, getattr(core_of(self._store), "endpoint", "")
-        at = f" at {endpoint}" if endpoint else ""
+        client = client_of(url, self._options)
+        at = f"{f' at {endpoint}' if endpoint else ''}{f', by {client},' if client else ''}"
         if listing.empty:
             return doubtful(
                 "replica", f"{url}{at} answers, and no replica is there yet", "the first replicate makes it"

@@ -10,9 +10,14 @@ from confstream.clock import Clock
 from confstream.doctor.looking import fine, wrong
 from confstream.errors import ConfstreamError, UnavailableError
 from confstream.journal.journal import Journal
+from confstream.requirements import LEAN
 from confstream.restorer import RestoreOptions, restore
+from confstream.store import Store
+from confstream.store.fallback import CannotServeError
+from confstream.store.lean import LeanStore
 from confstream.store.local import LocalStore
 from confstream.store.s3 import S3Store
+from confstream.store.s3_choice import LeanSettings
 from confstream.verifier import verify
 
 _PATH, _MODE = "config.yml", 0o640
@@ -33,20 +38,26 @@ def round_trip(clock: Clock) -> Check:
 
 
 def s3_client() -> Check:
-    """Return whether a client of S3 can be made, with all the data that it is made from; nobody is asked anything."""
+    """Return whether each client of S3 that is installed can be made, with all it needs; nobody is asked anything."""
     name = "S3 client"
     options = {"key": "none", "secret": "none", "endpoint_url": _NOWHERE, "config_kwargs": {"proxies": {}}}
-    store = S3Store("nowhere", storage_options=options, timeout_seconds=_SYNC_SECONDS)
-    try:
-        store.list()
-    except UnavailableError as error:
-        # It has come as far as to knock at a port where nobody is: all that belongs to it is there.
-        if f"cannot reach {_NOWHERE}" in str(error):
-            return fine(name, "made, with all that belongs to it")
-        return wrong(name, str(error), "install s3fs and botocore again, with their data", ConfstreamError)
-    finally:
-        store.close()
-    return wrong(name, f"something answers at {_NOWHERE}", "nothing should: try it elsewhere", ConfstreamError)
+    clients: dict[str, Store] = {"s3fs": S3Store("nowhere", storage_options=options, timeout_seconds=_SYNC_SECONDS)}
+    if LEAN.is_installed:
+        settings = LeanSettings(_NOWHERE, "us-east-1", "none", "none")
+        clients["lean"] = LeanStore("nowhere", settings=settings, timeout_seconds=_SYNC_SECONDS)
+    for client, store in clients.items():
+        try:
+            store.list()
+        except (UnavailableError, CannotServeError) as error:
+            # It has come as far as to knock at a port where nobody is: all that belongs to it is there.
+            if f"cannot reach {_NOWHERE}" not in str(error):
+                advice = {"s3fs": "install s3fs and botocore again, with their data", "lean": LEAN.advice}[client]
+                return wrong(name, str(error), advice, ConfstreamError)
+        else:
+            return wrong(name, f"something answers at {_NOWHERE}", "nothing should: try it elsewhere", ConfstreamError)
+        finally:
+            store.close()
+    return fine(name, f"made, with all that belongs to it: {', '.join(clients)}")
 
 
 def _rehearse(name: str, place: Path, clock: Clock) -> Check:

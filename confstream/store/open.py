@@ -6,6 +6,7 @@ matter of fsspec, which is imported for nothing but that.
 
 import contextlib
 import json
+import os
 import re
 import socket
 from pathlib import Path
@@ -15,8 +16,10 @@ from urllib.parse import urlsplit
 from confstream.clock import Clock
 from confstream.errors import UnavailableError, UsageError
 from confstream.store import Store
+from confstream.store.fallback import FallbackStore
 from confstream.store.local import LocalStore
 from confstream.store.memory import MemoryStore
+from confstream.store.s3_choice import OPTION, check_client, choose
 
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(://|::)")
 # A password may have any sign in it; a port, which also follows a colon, has digits only.
@@ -41,17 +44,22 @@ def open_store(
 
     A plain path or ``file://`` is a local directory, ``memory://NAME`` is shared
     by this process, ``s3://BUCKET/PREFIX`` is S3, and every other protocol is
-    fsspec's. *storage_options* go to fsspec's file system; *timeout_seconds*
-    bounds every single request. Raise ``UsageError`` for a URL or options that
+    fsspec's. *storage_options* go to fsspec's file system, but for ``s3_client``:
+    ``auto``, ``lean`` or ``s3fs``, for S3 alone. *timeout_seconds* bounds every
+    single request. Raise ``UsageError`` for a URL or options that
     cannot be meant, or whose package is not installed, and ``UnavailableError``
     where a file system has to connect before it exists, and cannot.
     """
     check_url(url)
     options = dict(storage_options or {})
+    check_client(options)
     match = _PROTOCOL.match(url)
     protocol = match.group(1).lower() if match else "file"
     if match and match.group(2) == "::":
         protocol = "chain"
+    if protocol not in ("s3", "s3a"):
+        # A process with several replicas says it once for all of them.
+        options.pop(OPTION, None)
     if protocol in ("file", "memory"):
         if options:
             raise UsageError(f"{mask_url(url)} takes no storage options; found {', '.join(sorted(options))}")
@@ -128,8 +136,6 @@ def _name(rest: str) -> str:
 
 
 def _open_s3(url: str, options: dict[str, Any], timeout_seconds: float, clock: Clock | None) -> Store:
-    from confstream.store.s3 import S3Store  # noqa: PLC0415
-
     masked = mask_url(url)
     parts = urlsplit(url)
     if "***@" in masked or parts.query:
@@ -142,7 +148,27 @@ def _open_s3(url: str, options: dict[str, Any], timeout_seconds: float, clock: C
     for part in prefix.strip("/").split("/"):
         if prefix.strip("/") and part in ("", ".", ".."):
             raise UsageError(f"{masked}: the prefix has the part {part!r}; expected names joined by single slashes")
-    return S3Store(bucket, prefix, storage_options=options, timeout_seconds=timeout_seconds, clock=clock)
+    found = choose(bucket, options, os.environ)
+    others = {name: value for name, value in options.items() if name != OPTION}
+
+    def through_s3fs() -> Store:
+        from confstream.store.s3 import S3Store  # noqa: PLC0415
+
+        return S3Store(bucket, prefix, storage_options=others, timeout_seconds=timeout_seconds, clock=clock)
+
+    if isinstance(found, str):
+        return through_s3fs()
+    from confstream.store.lean import LeanStore  # noqa: PLC0415
+
+    lean = LeanStore(
+        bucket,
+        prefix,
+        settings=found,
+        find=lambda: choose(bucket, options, os.environ),
+        timeout_seconds=timeout_seconds,
+        clock=clock,
+    )
+    return lean if options.get(OPTION) == "lean" else FallbackStore(lean, through_s3fs)
 
 
 def _open_fsspec(url: str, protocol: str, options: dict[str, Any], timeout_seconds: float) -> Store:

@@ -4,10 +4,8 @@ s3fs raises the same ``OSError`` for very different answers, and for network
 failures errors that are no ``OSError`` at all; the HTTP status decides here.
 """
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from confstream.errors import (
@@ -69,18 +67,21 @@ _CREDENTIAL_ERRORS = frozenset(
         "UnauthorizedSSOTokenError",
     }
 )
-_NO_TLS = "it does not speak TLS: use http://, or correct the port in AWS_ENDPOINT_URL"
+NO_TLS = "it does not speak TLS: use http://, or correct the port in AWS_ENDPOINT_URL"
+"""What to do about a server without TLS."""
+
 _TLS_REMEDIES = {
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted: name the file of the CA in AWS_CA_BUNDLE, or use a "
     "host name that the certificate has",
-    "WRONG_VERSION_NUMBER": _NO_TLS,
-    "HTTP_REQUEST": _NO_TLS,
-    "RECORD_LAYER_FAILURE": _NO_TLS,
+    "WRONG_VERSION_NUMBER": NO_TLS,
+    "HTTP_REQUEST": NO_TLS,
+    "RECORD_LAYER_FAILURE": NO_TLS,
 }
 _NETWORK_REMEDIES = {
     "Name or service not known": "the name cannot be resolved: correct AWS_ENDPOINT_URL, or look after DNS",
     "No address associated": "the name cannot be resolved: correct AWS_ENDPOINT_URL, or look after DNS",
     "Temporary failure in name": "the name cannot be resolved: look after DNS, or correct AWS_ENDPOINT_URL",
+    "Connection refused": "nothing listens there: start the server, or correct AWS_ENDPOINT_URL",
     "Connect call failed": "nothing listens there: start the server, or correct AWS_ENDPOINT_URL",
     "unreachable": "there is no way to it: look after the network",
     "No route to host": "there is no way to it: look after the network",
@@ -158,7 +159,7 @@ def explain(what: str, error: Exception, where: Circumstances) -> ConfstreamErro
         return error
     answer = answer_of(error)
     if answer.status is not None:
-        return _explain_answer(what, answer, where)
+        return explain_answer(what, answer, where)
     name = type(error).__name__
     if name == "NoCredentialsError" or name in _CREDENTIAL_ERRORS:
         reason = f"the credentials cannot be had: {_one_line(error)}" if name in _CREDENTIAL_ERRORS else _NO_CREDENTIALS
@@ -181,13 +182,13 @@ def _not_meant(error: Exception) -> str:
 def _explain_silence(what: str, error: Exception, where: Circumstances) -> ConfstreamError:
     """Return the error of a request that no answer came to."""
     name, endpoint = type(error).__name__, where.endpoint
-    if isinstance(error, (asyncio.TimeoutError, TimeoutError)) or name in ("FSTimeoutError", "ReadTimeoutError"):
+    if isinstance(error, TimeoutError) or name in ("FSTimeoutError", "ReadTimeoutError"):
         return UnavailableError(f"{what}: {endpoint} gave no answer within {where.timeout_seconds:g} s")
     if (to_mend := _to_be_mended(name, error)) is not None:
         return AccessDeniedError(f"{what}: cannot reach {endpoint}: {to_mend}")
     reasons = {
         "ConnectTimeoutError": f"cannot reach {endpoint}: no connection in time",
-        "EndpointConnectionError": f"cannot reach {endpoint}: {_with_remedy(_deepest(error))}",
+        "EndpointConnectionError": f"cannot reach {endpoint}: {with_remedy(_deepest(error))}",
         "ConnectionClosedError": f"{endpoint} closed the connection",
         "ProxyConnectionError": f"cannot reach {endpoint}: the HTTP proxy refused",
         "SSLError": f"cannot reach {endpoint}: TLS failed: {_deepest(error)}",
@@ -202,7 +203,8 @@ def not_s3(what: str, endpoint: str) -> AccessDeniedError:
     )
 
 
-def _explain_answer(what: str, answer: Answer, where: Circumstances) -> ConfstreamError:
+def explain_answer(what: str, answer: Answer, where: Circumstances) -> ConfstreamError:
+    """Return the error that an *answer* which is no success comes to."""
     endpoint, bucket = where.endpoint, where.bucket
     if answer.code == "NoSuchBucket":
         return AccessDeniedError(f"{what}: no such bucket: {bucket!r} at {endpoint}: create it, or correct the URL")
@@ -226,7 +228,8 @@ def _to_be_mended(name: str, error: Exception) -> str | None:
     return None
 
 
-def _with_remedy(said: str) -> str:
+def with_remedy(said: str) -> str:
+    """Return what the system *said* of the network, and what to do about it where that is known."""
     return next((f"{said}: {remedy}" for sign, remedy in _NETWORK_REMEDIES.items() if sign in said), said)
 
 
@@ -243,6 +246,8 @@ def _skew(answer: Answer, where: Circumstances) -> str:
 
 
 def _moment(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - hardly ever needed, and large
+
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             found = read(text)

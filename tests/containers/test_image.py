@@ -85,7 +85,7 @@ def test_it_holds_the_locked_dependencies_and_nothing_to_install_with(engine: En
 
     found = {re.sub("[._]", "-", name) for name in _inside(engine, program).split()}
 
-    lock = (ROOT / "requirements" / "runtime.lock").read_text(encoding="utf-8")
+    lock = (ROOT / "requirements" / "fast.lock").read_text(encoding="utf-8")
     locked = set(re.findall(r"^([a-z0-9-]+)==\S+(?: ; (?!sys_platform == 'win32'))?", lock, re.MULTILINE))
     for_others = {"colorama"}  # Of another system.
     assert found == locked - for_others - _slim().UNUSED_PACKAGES.keys() | {"confstream"}

@@ -31,7 +31,7 @@ def _locked(machine: str, python: str) -> list[str]:
         "python_full_version": f"{python}.0",
     }
     kept = []
-    text = (ROOT / "requirements" / "runtime.lock").read_text("utf-8")
+    text = (ROOT / "requirements" / "fast.lock").read_text("utf-8")
     for block in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE):
         requirement, hashes = block.partition(" \\\n")[::2]
         name, _, marker = requirement.partition(" ; ")

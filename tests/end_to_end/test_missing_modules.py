@@ -59,7 +59,8 @@ def test_what_s3_needs_is_named_at_once_and_nothing_is_lost(
 ) -> None:
     url = use_s3(moto_server)
 
-    failed = run_confstream("replicate", "--once", tree, url, environment=shadow(tmp_path / "shadow", name))
+    without = {**shadow(tmp_path / "shadow", name), "CONFSTREAM_S3_CLIENT": "s3fs"}
+    failed = run_confstream("replicate", "--once", tree, url, environment=without)
     mended = run_confstream("replicate", "--once", tree, url)
 
     assert failed.code == 2, failed

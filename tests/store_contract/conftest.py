@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,18 @@ from confstream.testing import FaultyStore, ManualClock, MemoryStore
 from tests.proxy import CuttingProxy
 from tests.servers import S3Server
 
-KINDS = ["memory", "local", "faulty", "retrying", "metered", "fsspec-memory", "moto", "seaweed"]
+KINDS = [
+    "memory",
+    "local",
+    "faulty",
+    "retrying",
+    "metered",
+    "fsspec-memory",
+    "moto",
+    "seaweed",
+    "lean-moto",
+    "lean-seaweed",
+]
 
 
 @pytest.fixture
@@ -36,8 +48,9 @@ def make_store(
             fsspec = pytest.importorskip("fsspec")
             root = f"/{secrets.token_hex(8)}/replica"
             return FsspecStore(fsspec.filesystem("memory", skip_instance_cache=True), root, url=f"memory:/{root}")
-        server = request.getfixturevalue("moto_server" if kind == "moto" else kind)
-        return open_store(use_s3(server), storage_options=server.quick_options)
+        name = kind.removeprefix("lean-")
+        server: S3Server = request.getfixturevalue("moto_server" if name == "moto" else name)
+        return open_store(use_s3(server), storage_options=options_for(server, "s3fs" if kind == name else "lean"))
 
     return make
 
@@ -48,23 +61,37 @@ def store(request: pytest.FixtureRequest, make_store: Callable[[str], Store]) ->
     return make_store(request.param)
 
 
-@pytest.fixture(params=["memory", "local", "seaweed"])
+@pytest.fixture(params=["memory", "local", "seaweed", "lean-seaweed"])
 def big_store(request: pytest.FixtureRequest, make_store: Callable[[str], Store]) -> Store:
     """Give an empty store of the kinds that can be filled quickly."""
     return make_store(request.param)
 
 
+@pytest.fixture(params=["s3fs", "lean"])
+def client(request: pytest.FixtureRequest) -> str:
+    """Give the name of each client of S3."""
+    if request.param == "lean":
+        pytest.importorskip("obstore", reason="obstore is not installed")
+    return str(request.param)
+
+
 @pytest.fixture
-def direct(moto_server: S3Server, use_s3: Callable[[S3Server], str]) -> Store:
+def direct(moto_server: S3Server, use_s3: Callable[[S3Server], str], client: str) -> Store:
     """Give a store that reaches moto without the proxy."""
-    return open_store(use_s3(moto_server), storage_options=moto_server.quick_options)
+    return open_store(use_s3(moto_server), storage_options=options_for(moto_server, client))
 
 
 @pytest.fixture
-def proxied(direct: Store, moto_proxy: CuttingProxy, moto_server: S3Server) -> Store:
+def proxied(direct: Store, moto_proxy: CuttingProxy, moto_server: S3Server, client: str) -> Store:
     """Give a store of the same replica through the proxy, connected, with nothing counted yet."""
-    options = {**moto_server.quick_options, "endpoint_url": moto_proxy.endpoint}
+    options = {**options_for(moto_server, client), "endpoint_url": moto_proxy.endpoint}
     store = open_store(direct.url, storage_options=options, timeout_seconds=3.0)
     store.list("nothing/")
     moto_proxy.reset()
     return store
+
+
+def options_for(server: S3Server, client: str) -> dict[str, Any]:
+    """Return the options with which *client* reaches *server*."""
+    options = server.storage_options if client == "lean" else server.quick_options
+    return {**options, "s3_client": client}

@@ -25,6 +25,10 @@ CLOCK = SystemClock()
 FAR_AWAY = "http://127.0.0.1:1"
 
 
+def _open(url: str, client: str) -> Store:
+    return open_store(url, storage_options={"s3_client": client})
+
+
 def outcome(call: Callable[[], object]) -> type[Exception] | None:
     try:
         call()
@@ -47,7 +51,9 @@ def test_p11_a_put_and_a_get_are_one_request_each(proxied: Store, moto_proxy: Cu
     assert moto_proxy.counts == {"GET": 3}
 
 
-def test_p11_listing_replacing_and_deleting_take_one_request_each(proxied: Store, moto_proxy: CuttingProxy) -> None:
+def test_p11_listing_replacing_and_deleting_take_one_request_each(
+    proxied: Store, moto_proxy: CuttingProxy, client: str
+) -> None:
     for number in range(3):
         proxied.put(f"log/{number}", b"x")
     moto_proxy.reset()
@@ -57,7 +63,8 @@ def test_p11_listing_replacing_and_deleting_take_one_request_each(proxied: Store
     proxied.delete(["log/0"])
     proxied.delete(["log/0", "log/1", "log/2"])
 
-    assert moto_proxy.counts == {"GET": 1, "PUT": 1, "DELETE": 1, "POST": 1}
+    several = {"DELETE": 1, "POST": 1} if client == "s3fs" else {"DELETE": 4}
+    assert moto_proxy.counts == {"GET": 1, "PUT": 1, **several}
 
 
 def test_a_new_object_of_another_writer_is_visible_at_once(proxied: Store, direct: Store) -> None:
@@ -223,7 +230,9 @@ def test_p7_a_refused_connection_is_reported_within_5_seconds_with_the_endpoint(
     assert CLOCK.elapsed_seconds() - start < 5
 
 
-def test_p7_the_first_failure_is_told_at_once_and_not_after_all_the_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p7_the_first_failure_is_told_at_once_and_not_after_all_the_retries(
+    client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in environment(FAR_AWAY).items():
         monkeypatch.setenv(name, value)
     stop = threading.Event()
@@ -233,7 +242,7 @@ def test_p7_the_first_failure_is_told_at_once_and_not_after_all_the_retries(monk
         told.append(retry)
         stop.set()
 
-    store = RetryingStore(open_store("s3://bucket/replica"), SystemClock(), 60.0, on_retry=on_retry, stop=stop)
+    store = RetryingStore(_open("s3://bucket/replica", client), SystemClock(), 60.0, on_retry=on_retry, stop=stop)
     start = CLOCK.elapsed_seconds()
 
     with pytest.raises(UnavailableError, match="cannot reach"):
@@ -245,9 +254,10 @@ def test_p7_the_first_failure_is_told_at_once_and_not_after_all_the_retries(monk
 
 @pytest.mark.parametrize("operation", ["put", "get", "list"])
 def test_a_peer_that_never_answers_is_given_up_at_the_deadline(
-    direct: Store, moto_proxy: CuttingProxy, operation: str
+    direct: Store, moto_proxy: CuttingProxy, operation: str, client: str
 ) -> None:
-    store = open_store(direct.url, storage_options={"endpoint_url": moto_proxy.endpoint}, timeout_seconds=1.0)
+    options = {"endpoint_url": moto_proxy.endpoint, "s3_client": client}
+    store = open_store(direct.url, storage_options=options, timeout_seconds=1.0)
     moto_proxy.fail("blackhole", method="*", times=99)
     calls: dict[str, Callable[[], object]] = {
         "put": lambda: store.put("log/1", b"x"),
@@ -259,8 +269,11 @@ def test_a_peer_that_never_answers_is_given_up_at_the_deadline(
         calls[operation]()
 
 
-def test_a_large_put_to_a_peer_that_stops_reading_ends_by_the_deadline(direct: Store, moto_proxy: CuttingProxy) -> None:
-    store = open_store(direct.url, storage_options={"endpoint_url": moto_proxy.endpoint}, timeout_seconds=1.0)
+def test_a_large_put_to_a_peer_that_stops_reading_ends_by_the_deadline(
+    direct: Store, moto_proxy: CuttingProxy, client: str
+) -> None:
+    options = {"endpoint_url": moto_proxy.endpoint, "s3_client": client}
+    store = open_store(direct.url, storage_options=options, timeout_seconds=1.0)
     moto_proxy.fail("blackhole", method="PUT", times=99)
 
     # The proxy holds what it took until the end of the test: it was this side that ended the call.
@@ -268,6 +281,7 @@ def test_a_large_put_to_a_peer_that_stops_reading_ends_by_the_deadline(direct: S
         store.put("blob/b", b"x" * 20_000_000)
 
 
+@pytest.mark.parametrize("client", ["s3fs"], indirect=True)
 def test_bulk_deletes_look_at_each_outcome(proxied: Store, moto_proxy: CuttingProxy) -> None:
     prefix = proxied.url.split("/", 3)[3]
     answer = (
@@ -280,6 +294,7 @@ def test_bulk_deletes_look_at_each_outcome(proxied: Store, moto_proxy: CuttingPr
         proxied.delete(["log/1", "log/2"])
 
 
+@pytest.mark.parametrize("client", ["s3fs"], indirect=True)
 def test_keys_that_a_bulk_delete_passes_over_are_deleted_one_by_one(
     proxied: Store, direct: Store, moto_proxy: CuttingProxy
 ) -> None:
@@ -293,6 +308,7 @@ def test_keys_that_a_bulk_delete_passes_over_are_deleted_one_by_one(
     assert moto_proxy.counts == {"POST": 1, "DELETE": 3}
 
 
+@pytest.mark.parametrize("client", ["s3fs"], indirect=True)
 def test_a_server_without_bulk_deletes_is_asked_for_them_once(
     proxied: Store, direct: Store, moto_proxy: CuttingProxy
 ) -> None:
@@ -307,9 +323,11 @@ def test_a_server_without_bulk_deletes_is_asked_for_them_once(
     assert moto_proxy.counts == {"POST": 1, "DELETE": 4}
 
 
-def test_p8_a_missing_bucket_is_not_an_empty_replica(s3_server: S3Server, use_s3: Callable[[S3Server], str]) -> None:
+def test_p8_a_missing_bucket_is_not_an_empty_replica(
+    s3_server: S3Server, use_s3: Callable[[S3Server], str], client: str
+) -> None:
     use_s3(s3_server)
-    store = open_store("s3://no-such-bucket-here/replica")
+    store = _open("s3://no-such-bucket-here/replica", client)
     calls: list[Callable[[], object]] = [
         store.list,
         lambda: store.get("log/1"),
@@ -322,10 +340,10 @@ def test_p8_a_missing_bucket_is_not_an_empty_replica(s3_server: S3Server, use_s3
 
 
 def test_keys_outside_the_prefix_are_neither_listed_nor_touched(
-    s3_server: S3Server, use_s3: Callable[[S3Server], str]
+    s3_server: S3Server, use_s3: Callable[[S3Server], str], client: str
 ) -> None:
     url = use_s3(s3_server)
-    store, neighbour = open_store(url), open_store(f"{url}-2")
+    store, neighbour = _open(url, client), _open(f"{url}-2", client)
     store.put("log/1", b"x")
     neighbour.put("log/1", b"y")
 
@@ -336,9 +354,9 @@ def test_keys_outside_the_prefix_are_neither_listed_nor_touched(
 
 
 def test_p5_a_server_that_ignores_the_condition_is_found_out(
-    rclone_s3: S3Server, use_s3: Callable[[S3Server], str]
+    rclone_s3: S3Server, use_s3: Callable[[S3Server], str], client: str
 ) -> None:
-    store = open_store(use_s3(rclone_s3))
+    store = _open(use_s3(rclone_s3), client)
 
     with pytest.raises(NoExclusiveCreateError, match="--unsafe-single-writer"):
         prove_exclusive_create(store)

@@ -44,9 +44,11 @@ def test_missing_credentials_are_an_error_that_says_where_they_are_looked_for(
             call()
 
 
-def test_a_wrong_secret_is_access_denied_and_never_shown(seaweed: S3Server, use_s3: Callable[[S3Server], str]) -> None:
+def test_a_wrong_secret_is_access_denied_and_never_shown(
+    seaweed: S3Server, use_s3: Callable[[S3Server], str], client: str
+) -> None:
     wrong = "wrong-secret-of-the-test"
-    store = open_store(use_s3(seaweed), storage_options={"key": ACCESS_KEY, "secret": wrong})
+    store = open_store(use_s3(seaweed), storage_options={"key": ACCESS_KEY, "secret": wrong, "s3_client": client})
 
     with pytest.raises(AccessDeniedError, match="AWS_SECRET_ACCESS_KEY") as caught:
         store.put("log/1", b"x")

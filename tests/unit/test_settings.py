@@ -58,6 +58,7 @@ def test_a_full_file_becomes_values() -> None:
         timeout_seconds=0.5,
         state_dir="/state",
         unsafe_single_writer=True,
+        s3_client="lean",
         storage_options={"client_kwargs": {"region_name": "eu-1"}, "use_ssl": False, "key": "007", "retries": 3},
     )
     assert settings.stream("traefik") == Stream("traefik", "/traefik", "/backups/traefik")
@@ -349,11 +350,13 @@ def test_the_schema_accepts_what_the_reader_accepts_and_refuses_what_it_refuses(
 
     stream = "streams: {a: {tree: /x, replica: /y, %s}}"
     assert accepts(FULL)
-    for line in ("settle: 1h30m", "heartbeat: 0", "profile: auto", "profile: '${P}'", "unsafe_single_writer: '${U}'",
+    for line in ("settle: 1h30m", "heartbeat: 0", "profile: auto", "profile: '${P}'", "s3_client: s3fs",
+                 "unsafe_single_writer: '${U}'",
                  "guard: []", "exclude: a", "settle: 'x${S}'"):  # fmt: skip
         assert accepts(stream % line), line
     for line in ("settle: 2", "settle: soon", "profile: frigat", "exlude: [a]", "unsafe_single_writer: 1",
-                 "tree: ''", "guard: {a: b}", "storage_options: []", "profile: '$${P}'"):  # fmt: skip
+                 "tree: ''", "guard: {a: b}", "storage_options: []", "profile: '$${P}'",
+                 "s3_client: fast"):  # fmt: skip
         assert not accepts(stream % line), line
     assert not accepts("streams: {A: {tree: /x, replica: /y}}")
     assert not accepts("streams: {a: {tree: /x}}")

@@ -20,6 +20,7 @@ def check_backend(
     racers: _Racers = 20,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    s3_client: options.S3Client = None,
     config: options.Config = None,
     stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
@@ -39,7 +40,7 @@ def check_backend(
     with findings.interruptible():
         report = confstream.check_backend(
             replica,
-            storage_options=options.storage_of(replica, storage_option),
+            storage_options=options.storage_of(replica, storage_option, s3_client),
             timeout_seconds=options.seconds("--timeout", timeout),
             rounds=rounds,
             racers=racers,

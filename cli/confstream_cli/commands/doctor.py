@@ -25,6 +25,7 @@ class Given(options.GivenTracked):
     state_dir: options.StateDir = None
     json: options.Json = False
     storage_option: options.StorageOption = None
+    s3_client: options.S3Client = None
     timeout: options.Timeout = options.TIMEOUT
     config: options.Config = None
     stream: options.Stream = None
@@ -60,7 +61,7 @@ def doctor(arguments: list[str], given: Given) -> None:
 
 def _diagnosis(arguments: list[str], given: Given, tell: Callable[[confstream.Check], None]) -> confstream.Diagnosis:
     tree, stream = _places(arguments, given)
-    storage = options.storage_of(streams.address(stream), given.storage_option)
+    storage = options.storage_of(streams.address(stream), given.storage_option, given.s3_client)
     timeout_seconds = options.seconds("--timeout", given.timeout)
     mistaken = [_unknown(name) for name in environment.unknown(os.environ)]
     for check in mistaken:

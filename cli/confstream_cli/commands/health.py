@@ -28,6 +28,7 @@ def status(
     max_lag: _MaxLag = None,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    s3_client: options.S3Client = None,
     config: options.Config = None,
     stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
@@ -39,7 +40,7 @@ def status(
     replica, _ = options.replica_and_rest(arguments, config=config, stream=stream)
     bound_seconds = None if max_lag is None else options.seconds("--max-lag", max_lag)
     now_ns = confstream.SystemClock().now_ns()
-    with options.open_history(replica, storage_option, timeout) as history:
+    with options.open_history(replica, storage_option, s3_client, timeout) as history:
         document = _document(history, now_ns, bound_seconds)
     if tree is not None:
         document["journal"] = _journal(Path(state_dir) if state_dir is not None else Path(tree) / ".confstream", now_ns)

@@ -38,6 +38,7 @@ def log(
     json: options.Json = False,
     show_secrets: options.ShowSecrets = False,
     storage_option: options.StorageOption = None,
+    s3_client: options.S3Client = None,
     config: options.Config = None,
     stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
@@ -54,7 +55,7 @@ def log(
     page = output.Page()
     if limit is None:
         limit = _LIMIT_ON_TERMINAL if page.is_terminal and not json else 0
-    with options.open_history(replica, storage_option, timeout) as history:
+    with options.open_history(replica, storage_option, s3_client, timeout) as history:
         head = history.head
         found = history.log(path=path)
         entries: Iterable[confstream.LogEntry] = islice(found, limit) if limit else found

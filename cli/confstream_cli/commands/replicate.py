@@ -73,6 +73,7 @@ class Given(options.GivenTracked):
     shutdown_timeout: _ShutdownTimeout = "20s"
     timeout: options.Timeout = options.TIMEOUT
     storage_option: options.StorageOption = None
+    s3_client: options.S3Client = None
     log_format: _LogFormat = "text"
     listen: _Listen = ""
     ping_url: _PingUrl = ""
@@ -142,7 +143,7 @@ def protect(
 
     def maker(stream: confstream.Stream) -> Callable[[confstream.Meter | None], confstream.Replicator]:
         asked, tracked = given.options(stream), options.tracked(given, stream)
-        storage = options.storage_of(streams.address(stream), given.storage_option)
+        storage = options.storage_of(streams.address(stream), given.storage_option, given.s3_client)
         _tell_settings(stream, tracked, asked, storage)
         return lambda meter: confstream.Replicator(
             stream.tree,
@@ -255,6 +256,7 @@ def _tell_settings(
         "required": " ".join(tracked.required),
         "labels": " ".join(sorted(asked.labels)),
         "storage options": ", ".join(sorted(storage)),
+        "S3 client": confstream.s3_client_of(stream.replica, storage),
         "state": str(asked.state_dir or ""),
         "settle": f"{asked.settle_seconds:g}s",
         "poll": f"{asked.poll_seconds:g}s" if asked.polling else "",

@@ -56,6 +56,7 @@ class Given(options.GivenTracked):
     timeout: _Timeout = _TIMEOUT
     state_dir: options.StateDir = None
     storage_option: options.StorageOption = None
+    s3_client: options.S3Client = None
     json: options.Json = False
 
     def options(self, stream: confstream.Stream) -> confstream.RestoreOptions:
@@ -99,7 +100,7 @@ def restore(arguments: list[str], given: Given) -> None:
     for stream in found:
         try:
             tracked = options.tracked(given, stream)
-            storage = options.storage_of(streams.address(stream), given.storage_option)
+            storage = options.storage_of(streams.address(stream), given.storage_option, given.s3_client)
             report = fill(stream, given.options(stream), tracked, storage, report=output.note)
         except confstream.ConfstreamError as error:
             if len(found) == 1:
@@ -122,7 +123,7 @@ def _to_stdout(arguments: list[str], given: Given) -> None:
     asked = given.options(stream)
     if asked.path is None:
         raise confstream.UsageError("--to-stdout prints one file: name it with --path")
-    storage = options.storage_of(streams.address(stream), given.storage_option)
+    storage = options.storage_of(streams.address(stream), given.storage_option, given.s3_client)
     content = confstream.read_one(stream.replica, asked.path, asked, storage_options=storage, report=output.note)
     output.Page().binary(content)
 

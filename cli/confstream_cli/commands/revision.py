@@ -28,6 +28,7 @@ def show(
     json: options.Json = False,
     show_secrets: options.ShowSecrets = False,
     storage_option: options.StorageOption = None,
+    s3_client: options.S3Client = None,
     config: options.Config = None,
     stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
@@ -38,7 +39,7 @@ def show(
     """
     replica, rest = options.replica_and_rest(arguments, "REVISION", config=config, stream=stream)
     page = output.Page()
-    with options.open_history(replica, storage_option, timeout) as history:
+    with options.open_history(replica, storage_option, s3_client, timeout) as history:
         target = history.resolve(rest[0] if rest else None)
         entry = target.entry
         if json:
@@ -67,6 +68,7 @@ def cat(
     revision: options.Revision = None,
     timestamp: options.Timestamp = None,
     storage_option: options.StorageOption = None,
+    s3_client: options.S3Client = None,
     config: options.Config = None,
     stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
@@ -76,7 +78,7 @@ def cat(
     Byte for byte, secrets included; default: from the latest revision.
     """
     replica, (path,) = options.replica_and_rest(arguments, "PATH", required=1, config=config, stream=stream)
-    with options.open_history(replica, storage_option, timeout) as history:
+    with options.open_history(replica, storage_option, s3_client, timeout) as history:
         target = options.resolve(history, revision, timestamp)
         tell(target)
         content = history.read(path, target)
@@ -91,6 +93,7 @@ def ls(
     recursive: _Recursive = False,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    s3_client: options.S3Client = None,
     config: options.Config = None,
     stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
@@ -100,7 +103,7 @@ def ls(
     Like ls -l; default: the latest.
     """
     replica, rest = options.replica_and_rest(arguments, "PATH", config=config, stream=stream)
-    with options.open_history(replica, storage_option, timeout) as history:
+    with options.open_history(replica, storage_option, s3_client, timeout) as history:
         target = options.resolve(history, revision, timestamp)
         tell(target)
         entries = _below(history.tree(target), rest[0] if rest else "", target.number, recursive=recursive)
@@ -119,6 +122,7 @@ def diff(
     exit_code: _ExitCode = False,
     show_secrets: options.ShowSecrets = False,
     storage_option: options.StorageOption = None,
+    s3_client: options.S3Client = None,
     config: options.Config = None,
     stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
@@ -129,7 +133,7 @@ def diff(
     """
     replica, names = options.replica_and_rest(arguments, "OLD", "NEW", required=1, config=config, stream=stream)
     page, differ = output.Page(), False
-    with options.open_history(replica, storage_option, timeout) as history:
+    with options.open_history(replica, storage_option, s3_client, timeout) as history:
         old, new = history.resolve(names[0]), history.resolve(names[1] if names[1:] else None)
         tell(old)
         tell(new)

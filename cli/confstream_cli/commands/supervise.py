@@ -61,7 +61,10 @@ def _restore(stream: confstream.Stream, given: Given, meter: confstream.Meter) -
         actor=restore.user(),
         state_dir=asked.state_dir,
     )
-    tracked, storage = options.tracked(given, stream), options.storage_of(streams.address(stream), given.storage_option)
+    tracked, storage = (
+        options.tracked(given, stream),
+        options.storage_of(streams.address(stream), given.storage_option, given.s3_client),
+    )
     clock = confstream.SystemClock()
     began = clock.elapsed_seconds()
     report = restore.fill(stream, wanted, tracked, storage, report=logger.info)

@@ -18,6 +18,7 @@ def verify(
     quick: _Quick = False,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    s3_client: options.S3Client = None,
     config: options.Config = None,
     stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
@@ -28,7 +29,7 @@ def verify(
     """
     replica, _ = options.replica_and_rest(arguments, config=config, stream=stream)
     progress = _Progress()
-    report = confstream.verify(_open(replica, storage_option, timeout), quick=quick, progress=progress.tell)
+    report = confstream.verify(_open(replica, storage_option, s3_client, timeout), quick=quick, progress=progress.tell)
     progress.clear()
     page = output.Page()
     if json:
@@ -52,6 +53,7 @@ def compact(
     dry_run: options.DryRun = False,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    s3_client: options.S3Client = None,
     config: options.Config = None,
     stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
@@ -61,7 +63,9 @@ def compact(
     Every one stays restorable. The process that replicates does this by itself.
     """
     replica, _ = options.replica_and_rest(arguments, config=config, stream=stream)
-    report = confstream.compact(_open(replica, storage_option, timeout), confstream.SystemClock(), dry_run=dry_run)
+    report = confstream.compact(
+        _open(replica, storage_option, s3_client, timeout), confstream.SystemClock(), dry_run=dry_run
+    )
     page = output.Page()
     if json:
         page.json(
@@ -83,6 +87,7 @@ def tag(
     revision: options.Revision = None,
     json: options.Json = False,
     storage_option: options.StorageOption = None,
+    s3_client: options.S3Client = None,
     config: options.Config = None,
     stream: options.Stream = None,
     timeout: options.Timeout = options.TIMEOUT,
@@ -93,7 +98,7 @@ def tag(
     """
     replica, (name,) = options.replica_and_rest(arguments, "NAME", required=1, config=config, stream=stream)
     confstream.check_tag(name)
-    with options.open_history(replica, storage_option, timeout) as history:
+    with options.open_history(replica, storage_option, s3_client, timeout) as history:
         target = history.resolve(revision)
         if target.entry.fork is not None:
             raise confstream.UsageError(f"{revision} is in no log: a tag names a revision of the log")
@@ -137,10 +142,10 @@ class _Progress:
             self._page.stream.flush()
 
 
-def _open(replica: str, storage_option: list[str] | None, timeout: str) -> Any:  # noqa: ANN401 - whatever a store is
+def _open(replica: str, storage_option: list[str] | None, s3_client: str | None, timeout: str) -> Any:  # noqa: ANN401 - whatever a store is
     return confstream.open_store(
         replica,
-        storage_options=options.storage_of(replica, storage_option),
+        storage_options=options.storage_of(replica, storage_option, s3_client),
         timeout_seconds=options.seconds("--timeout", timeout),
     )
 
