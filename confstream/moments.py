@@ -186,7 +186,8 @@ def parse_revision(text: str) -> RevisionSpec:
         return RevisionSpec(Pick(found))
     digits = found.removeprefix("-")
     if digits.isascii() and digits.isdigit():
-        number = int(digits) if len(digits.lstrip("0")) <= _NUMBER_DIGITS_MAX else 0
+        digits = digits.lstrip("0")
+        number = int(digits or 0) if len(digits) <= _NUMBER_DIGITS_MAX else 0
         if number == 0:
             raise UsageError(f"{text!r} is not a revision; {_REVISION_FORMS}")
         return RevisionSpec(Pick.BACK if found.startswith("-") else Pick.NUMBER, number)

@@ -46,8 +46,8 @@ def _gists(reader: LogReader, first: int, last: int) -> dict[int, str]:
         trees = _trees(reader.checkout(first - 1, index_only=True).tree, revisions)
         digests, paths = _needed(trees, revisions)
         passage = reader.passage(first, last, digests, paths.__contains__)
-    except (IntegrityError, NotFoundError):
-        # Before the oldest one that is kept there is nothing to compare with.
+    except (IntegrityError, NotFoundError, ValueError):
+        # Before the oldest one that is kept there is nothing to compare with, nor where the log is no tree's.
         return {revision.number: summary(revision.changes) for revision in revisions}
     try:
         return {

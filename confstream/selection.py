@@ -18,6 +18,7 @@ STATE_DIRECTORY = b".confstream"
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _COMPANIONS = (b"-wal", b"-shm", b"-journal")
 _CACHED_DIRECTORIES_MAX = 50_000
+_SHOWN_MAX = 200
 _CACHED_ANSWERS_MAX = 1 << 15
 _GLOB_CHARACTERS = frozenset("*?[\\")
 _UNGLOBBED = re.compile(r"[*?\[\]\\]")
@@ -130,6 +131,13 @@ class Selection:
         known = True, not self.include
         if path:
             parent, _, name = path.rpartition(b"/")
+            # From the top: directories may be deeper than functions may call one another.
+            above, unknown = parent, []
+            while above and above not in self._directories:
+                unknown.append(above)
+                above = above.rpartition(b"/")[0]
+            for each in reversed(unknown):
+                self._remember(each)
             kept, included = self._directories.get(parent) or self._remember(parent)
             kept = kept and path != STATE_DIRECTORY and not self._excluded.name_directory(path, name)
             verdict = self._included.name_directory(path, name)
@@ -209,9 +217,12 @@ class _Pattern:
                 # "[[]" is a set of one bracket here; Python warns that it may not always be.
                 warnings.simplefilter("ignore", FutureWarning)
                 line = f"\\{self.body}" if self.body[0] in "!#" else self.body
+                if line.endswith(" ") and not line.endswith("\\ "):
+                    # The end of a part that is a name by itself here, and no blank that git would drop.
+                    line = f"{line[:-1]}\\ "
                 regex = GitIgnoreSpec.from_lines([line]).patterns[0].regex
-        except (ValueError, re.error) as error:
-            raise _bad(self.text, f"cannot be parsed: {error}") from error
+        except (ValueError, re.error, RecursionError) as error:
+            raise _bad(self.text[:_SHOWN_MAX], f"cannot be parsed: {error}") from error
         if not isinstance(regex, re.Pattern):
             raise _bad(self.text, "cannot be parsed, git would ignore it; is a bracket not closed?")
         return regex

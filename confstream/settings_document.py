@@ -157,7 +157,7 @@ def read(text: str, source: str) -> Node:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
         raise UsageError(f"{place}: not YAML: {_QUOTED.sub('…', error.problem or 'cannot be read')}") from None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, UnicodeEncodeError):
         raise UsageError(f"{source}: has a character that YAML does not allow; is it UTF-8 text?") from None
 
 

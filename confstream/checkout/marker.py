@@ -20,6 +20,9 @@ from confstream.tree import Entry, Kind, check_path
 _MAGIC = b"confstream restoring 1\n"
 _DIGEST_BYTES = 32
 _SIZE_BYTES_MAX = 1 << 28
+_OWNERS = (1 << 32) - 1
+_NUMBER_MAX = (1 << 63) - 1
+_KINDS = {Verb.WRITE: Kind.FILE, Verb.REPLACE: Kind.FILE, Verb.LINK: Kind.SYMLINK, Verb.MKDIR: Kind.DIRECTORY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ def read_marker(root: int, shown_root: Path) -> Marker | None:
     except OSError as error:
         raise RefusedError(f"{where}: {error.strerror}; whether a restore is unfinished cannot be told") from error
     with os.fdopen(descriptor, "rb") as file:
-        stored = file.read(_SIZE_BYTES_MAX + 1)
+        # By its own size: a buffer is made for as much as is asked for.
+        stored = file.read(min(os.fstat(descriptor).st_size, _SIZE_BYTES_MAX) + 1)
     try:
         return decode(stored)
     except ValueError as error:
@@ -105,13 +109,12 @@ def decode(stored: bytes) -> Marker:
         raise ValueError("its checksum is wrong")
     try:
         fields = msgpack.unpackb(body)
-        return Marker(
-            tuple(_unpacked(*action) for action in fields["actions"]),
-            {check_path(path): Staged(_plain(name), int(ino)) for path, name, ino in fields["staged"]},
-            _plain(fields["aside"]),
-            fields["note"],
-        )
-    except (KeyError, TypeError, ValueError, msgpack.UnpackException) as error:
+        staged = {_path(path): Staged(_plain(name), int(ino)) for path, name, ino in fields["staged"]}
+        actions = tuple(_unpacked(*action) for action in fields["actions"])
+        for action in actions:
+            _check_possible(action, staged)
+        return Marker(actions, staged, _plain(fields["aside"]), _mapping(fields["note"]))
+    except (LookupError, TypeError, ValueError, msgpack.UnpackException) as error:
         raise ValueError(f"it does not hold a plan ({error})") from error
 
 
@@ -124,12 +127,43 @@ def _packed(action: Action) -> list[Any]:
 
 
 def _unpacked(verb: str, path: bytes, detail: str, fields: list[Any] | None, owner: list[int] | None) -> Action:
-    entry = None if fields is None else Entry(path, Kind(fields[0]), *fields[1:])
+    entry = None
+    if fields is not None:
+        kind, mode, uid, gid, mtime_ns, size, digest, target = fields
+        numbers = (mode, uid, gid, mtime_ns, size)
+        if set(map(type, numbers)) != {int} or {type(digest), type(target)} != {bytes}:
+            raise TypeError(f"{path!r} with the fields {fields}")
+        if max(map(abs, numbers)) > _NUMBER_MAX:
+            raise ValueError(f"{path!r} with the numbers {numbers}")
+        entry = Entry(_path(path), Kind(kind), mode, uid, gid, mtime_ns, size, digest, target)
     uid_and_gid = None if owner is None else (int(owner[0]), int(owner[1]))
-    return Action(Verb(verb), check_path(path), detail, entry, uid_and_gid)
+    if type(detail) is not str or (uid_and_gid and not 0 <= min(uid_and_gid) <= max(uid_and_gid) < _OWNERS):
+        raise ValueError(f"{path!r} with the detail {detail!r} and the owner {owner}")
+    return Action(Verb(verb), _path(path), detail, entry, uid_and_gid)
 
 
-def _plain(name: bytes) -> bytes:
-    if b"/" in check_path(name):
+def _check_possible(action: Action, staged: Mapping[bytes, Staged]) -> None:
+    """Raise ``ValueError`` unless *action* has all that it takes to do it."""
+    wanted = _KINDS.get(action.verb)
+    if wanted is not None and (action.entry is None or action.entry.kind is not wanted):
+        raise ValueError(f"{action.verb} of {action.path!r} without its {wanted}")
+    if wanted is Kind.FILE and action.path not in staged:
+        raise ValueError(f"{action.verb} of {action.path!r} without a staged content")
+
+
+def _mapping(note: Any) -> Mapping[str, Any]:  # noqa: ANN401 - unchecked input
+    if type(note) is not dict or not all(type(name) is str for name in note):
+        raise ValueError("its note is no mapping")
+    return note
+
+
+def _path(path: Any) -> bytes:  # noqa: ANN401 - unchecked input
+    if type(path) is not bytes:
+        raise TypeError(f"a {type(path).__name__}, expected a path")
+    return check_path(path)
+
+
+def _plain(name: Any) -> bytes:  # noqa: ANN401 - unchecked input
+    if b"/" in _path(name):
         raise ValueError(f"{name!r} is not a plain name")
-    return name
+    return bytes(name)

@@ -89,7 +89,10 @@ def _flaws(name: str, value: str) -> list[Check]:
         )
         return [_usage(name, where, _UNBROKEN)]
     if name in _ENDPOINTS:
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             return [_usage(name, f"is no URL: {mask_url(value)!r}", "write it as http://host:port or https://host")]
         if parts.username or parts.password:

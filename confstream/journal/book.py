@@ -10,9 +10,9 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any
 
-from confstream.codec.fields import Reader, pack
+from confstream.codec.fields import Reader, checked, pack
 from confstream.errors import IntegrityError
-from confstream.journal.draft import Draft, FencedBy, State, decode_draft, position_fields, position_from
+from confstream.journal.draft import Draft, State, decode_draft, fenced_by_from, position_fields, position_from
 from confstream.revision import Position
 from confstream.tree import Change, Entry, Kind, Op, Tree
 
@@ -168,11 +168,12 @@ class Book:
             case Record.FORKED:
                 self.forked(payload)
             case Record.FENCED:
-                self.fenced = FencedBy(*_fields(payload, key))
+                self.fenced = fenced_by_from(_fields(payload, key))
             case Record.UNFENCED:
                 self.fenced = None
             case Record.NOTE:
-                self.note(*_fields(payload, key))
+                name, text = _fields(payload, key)
+                self.note(checked(name, str, "name"), text if text is None else checked(text, str, "note"))
             case _:
                 raise ValueError(f"a record of kind {kind}, which this confstream does not know; use a newer one")
 

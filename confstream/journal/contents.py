@@ -124,7 +124,8 @@ class ContentCache:
     def _read(self, digest: bytes) -> bytes:
         descriptor = os.open(self._path / digest.hex(), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
-            return file.read(CONTENT_SIZE_MAX + 1)
+            # By its own size: a buffer is made for as much as is asked for.
+            return file.read(min(os.fstat(descriptor).st_size, CONTENT_SIZE_MAX) + 1)
 
     def _forget(self, digest: bytes) -> None:
         self._disk_bytes -= self._disk.pop(digest)

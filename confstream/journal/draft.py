@@ -9,10 +9,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from confstream.codec.fields import Reader, change_fields, change_from, entry_fields, entry_from, pack, pack_array
+from confstream.codec.fields import (
+    Reader,
+    change_fields,
+    change_from,
+    checked,
+    entry_fields,
+    entry_from,
+    natural,
+    pack,
+    pack_array,
+)
 from confstream.errors import IntegrityError
 from confstream.revision import OK, WRITE_ID_SIZE, Authorship, Position, Status, Verdict
-from confstream.tree import EMPTY, Change, Entry, Kind, Tree, apply, diff
+from confstream.tree import EMPTY, HASH_SIZE, Change, Entry, Kind, Tree, apply, diff
 
 STATE_VERSION = 1
 _STATE_MAGIC = b"cfstrjnl"
@@ -119,9 +129,11 @@ def decode_draft(encoded: bytes, key: str) -> Draft:
     reader = Reader(encoded, key)
 
     def decode() -> Draft:
-        write_id, time_ns, intent = reader.value(), reader.value(), reader.value()
-        source, author, message = reader.value()
-        labels, status = reader.value(), reader.value()
+        write_id, time_ns = checked(reader.value(), bytes, "write id"), checked(reader.value(), int, "time")
+        intent = checked(reader.value(), bool, "intent")
+        source, author, message = map(_text, reader.fields())
+        labels = dict(map(_pair, checked(reader.value(), dict, "labels").items()))
+        status = reader.value()
         reasons = tuple(reader.array(_text))
         changes = tuple(reader.array(change_from))
         before = dict(reader.array(_stamp_from))
@@ -158,14 +170,17 @@ def decode_state(encoded: bytes, key: str) -> State:
     def decode() -> State:
         if (version := reader.value()) != STATE_VERSION:
             raise ValueError(f"version {version}; this confstream reads version {STATE_VERSION}, use a newer one")
-        writer, generation, log_size = reader.value(), reader.value(), reader.value()
-        saved_ns, stream = reader.value(), reader.value()
+        writer = _text(reader.value())
+        generation, log_size = natural(reader.value(), "generation"), natural(reader.value(), "size of the log")
+        saved_ns, stream = checked(reader.value(), int, "time"), reader.value()
         base, fenced = position_from(reader.value()), reader.value()
+        if stream is not None:
+            _text(stream)
         notes = dict(reader.array(_pair))
         base_tree = Tree(reader.array(entry_from))
         settled = apply(base_tree, reader.array(change_from))
         reader.end()
-        fence = FencedBy(*fenced) if fenced else None
+        fence = fenced_by_from(fenced) if fenced else None
         return State(writer, generation, log_size, saved_ns, stream, base, base_tree, settled, fence, notes)
 
     return _checked(decode, key)
@@ -179,7 +194,15 @@ def position_fields(position: Position) -> tuple[object, ...]:
 def position_from(fields: Any) -> Position:  # noqa: ANN401 - unchecked input
     """Return the position that *fields* describe."""
     number, digest, epoch_high, time_ns = fields
-    return Position(number, digest, epoch_high, time_ns)
+    if len(checked(digest, bytes, "hash")) != HASH_SIZE:
+        raise ValueError(f"a hash of {len(digest)} bytes")
+    return Position(natural(number, "number"), digest, natural(epoch_high, "epoch"), natural(time_ns, "time"))
+
+
+def fenced_by_from(fields: Any) -> FencedBy:  # noqa: ANN401 - unchecked input
+    """Return the writer that *fields* describe."""
+    writer, epoch = fields
+    return FencedBy(_text(writer), natural(epoch, "epoch"))
 
 
 def _array(values: Iterable[object]) -> bytes:
@@ -199,8 +222,8 @@ def _pair(fields: Any) -> tuple[str, str]:  # noqa: ANN401
 
 
 def _stamp_from(fields: Any) -> tuple[bytes, tuple[int, ...] | None]:  # noqa: ANN401
-    path, *stamp = fields
-    return path, tuple(stamp) or None
+    path, *stamp = checked(fields, tuple, "stamp")
+    return checked(path, bytes, "path"), tuple(checked(number, int, "stamp") for number in stamp) or None
 
 
 def _checked(decode: Callable[[], _T], key: str) -> _T:

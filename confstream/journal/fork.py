@@ -11,6 +11,7 @@ from threading import Event
 from confstream.clock import Clock
 from confstream.errors import IntegrityError, NotFoundError
 from confstream.events import about
+from confstream.journal import notes
 from confstream.journal.draft import Draft, FencedBy
 from confstream.journal.ledger import Ledger
 from confstream.journal.phase import UplinkSettings
@@ -51,7 +52,8 @@ def complete(
     noted = ledger.notes.get(_NOTE)
     if noted is None:
         return
-    epoch, number = map(int, noted.split())
+    with notes.understood(_NOTE):
+        epoch, number = map(int, noted.split())
     fork, writer = Fork(ledger.writer, epoch), Writer(ledger.writer, settings.host)
     publisher = Publisher(reader, writer, clock, stop, grace_seconds=settings.grace_seconds)
     count = len(ledger.pending)

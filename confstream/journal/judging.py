@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from confstream import guards
 from confstream.clock import Clock
-from confstream.journal import stranger
+from confstream.journal import notes, stranger
 from confstream.journal.ledger import Ledger
 from confstream.meter import Meter
 from confstream.revision import OK, Status, Verdict
@@ -51,15 +51,17 @@ class Doubts:
 
     @classmethod
     def load(cls, text: str | None) -> "Doubts":
-        """Return what ``dump`` wrote; nothing for nothing."""
+        """Return what ``dump`` wrote; nothing for nothing. Raise ``IntegrityError`` if it wrote something else."""
         if text is None:
             return cls()
-        fields = json.loads(text)
-        return cls(
-            {os.fsencode(path): bytes.fromhex(digest) for path, digest in fields["blank"].items()},
-            {os.fsencode(path): tuple(reasons) for path, reasons in fields["broken"].items()},
-            (fields["gutted"][0], fields["gutted"][1]) if fields["gutted"] else None,
-        )
+        with notes.understood(_NOTE):
+            fields = json.loads(text)
+            gutted = fields["gutted"]
+            return cls(
+                {os.fsencode(path): bytes.fromhex(digest) for path, digest in fields["blank"].items()},
+                {os.fsencode(path): tuple(map(notes.text, reasons)) for path, reasons in fields["broken"].items()},
+                (notes.number(gutted[0]), notes.number(gutted[1])) if gutted else None,
+            )
 
 
 class Judge:

@@ -26,7 +26,7 @@ def restored_note(root: Path) -> Authorship | None:
         return check_authorship(made)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, AttributeError, UsageError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, UsageError) as error:
         said = about("note_unreadable", error=error)
         logger.warning("%s cannot be read, who restored what is not recorded: %s", path, error, extra=said)
         return Authorship("restore", "", "restored; the note of it could not be read")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 
 from confstream import guards
+from confstream.journal import notes
 from confstream.journal.ledger import Ledger
 from confstream.revision import OK, Status, Verdict
 from confstream.tree import Entry
@@ -35,7 +36,9 @@ def still(ledger: Ledger, now_ns: int) -> Verdict:
     text = ledger.notes.get(_NOTE)
     if text is None:
         return OK
-    since_ns, reasons = json.loads(text)
+    with notes.understood(_NOTE):
+        since_ns, reasons = json.loads(text)
+        since_ns, reasons = notes.number(since_ns), [notes.text(reason) for reason in reasons]
     if now_ns - since_ns > DOUBTED_NS:
         return OK
     return Verdict(Status.SUSPICIOUS, tuple(f"still in doubt since this tree was found: {one}" for one in reasons))

@@ -322,13 +322,20 @@ def _redo_one(root: Path, descriptor: int, path: bytes, chain: Sequence[tuple[Dr
 
 def sweep(root: Path) -> None:
     """Remove the new files of writes that a crash cut short before they were recorded."""
-    for where, directories, names, directory in os.fwalk(root):
-        if where == os.fspath(root) and os.fsdecode(STATE) in directories:
-            directories.remove(os.fsdecode(STATE))
-        for name in names:
-            if durable.is_temporary(os.fsencode(name)):
-                with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=directory)
+    with durable.opened_root(root) as top:
+        # One after the other: directories may be deeper than functions may call one another.
+        waiting = [b""]
+        while waiting:
+            path = waiting.pop()
+            with contextlib.suppress(OSError), durable.opened(top, path) as directory:
+                with os.scandir(directory) as found:
+                    entries = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
+                for name, is_dir in entries:
+                    below = path + b"/" + name if path else name
+                    if is_dir and below != STATE and len(below) <= PATH_SIZE_MAX:
+                        waiting.append(below)
+                    elif not is_dir and durable.is_temporary(name):
+                        os.unlink(name, dir_fd=directory)
 
 
 def _is_current(change: Change, entry: Entry | None) -> bool:

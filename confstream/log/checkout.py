@@ -12,7 +12,7 @@ from confstream.codec.objects import Pack, RevisionObject, SnapshotObject
 from confstream.errors import IntegrityError
 from confstream.log.spool import Spool
 from confstream.revision import OK, Position, Verdict
-from confstream.tree import Entry, Tree, apply_to
+from confstream.tree import Entry, Tree, apply, apply_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,11 @@ def assemble(
     the resulting tree is not the one that the last revision names.
     """
     entries, walk = _replay(base, steps)
-    tree = Tree(entries.values())
+    try:
+        tree = Tree(entries.values())
+    except ValueError as error:
+        where = walk[-1].made.position.number if walk else base.position.number
+        raise IntegrityError(f"revision {where}: what the log leads to is no tree: {error}") from error
     last = walk[-1].made.revision if walk else None
     if last is not None and tree.digest != last.tree_hash:
         raise IntegrityError(f"revision {last.number}: the tree does not match the hash that the revision names")
@@ -89,6 +93,14 @@ def assemble(
     for digest, content in _decode(base, steps, chosen, needed, contents):
         contents.add(digest, content)
     return Checkout(position, tree, last.verdict if last else base.verdict, contents, blobs, fetch_blob)
+
+
+def follow(tree: Tree, made: RevisionObject, key: str) -> Tree:
+    """Return the tree that *made*, which lies at *key*, makes of *tree*; ``IntegrityError`` if it does not fit."""
+    try:
+        return apply(tree, made.revision.changes)
+    except ValueError as error:
+        raise IntegrityError(f"{key}: revision {made.revision.number} does not fit the tree: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,13 @@ from confstream.errors import (
 )
 from confstream.events import about
 from confstream.layout import Fork
+from confstream.log.checkout import follow
 from confstream.log.encoding import encode_against
 from confstream.log.intent import Head, Intent, Published
 from confstream.log.reader import LogReader
 from confstream.revision import Heartbeat, Revision, Snapshot, Tag
 from confstream.store import Store
-from confstream.tree import Change, Tree, apply, diff
+from confstream.tree import Change, Tree, diff
 
 logger = logging.getLogger("confstream.log")
 
@@ -162,7 +163,7 @@ class Publisher:
         self.reader.refresh()
         done = {made.revision.write_id: made for made in self.reader.fork(fork)}
         for made in done.values():
-            tree = apply(head.tree, made.revision.changes)
+            tree = follow(head.tree, made, fork.name)
             head = Head(made.position, tree, made.revision.verdict, head.blobs | made.contents.blob_hashes)
         for intent in intents:
             if intent.write_id in done:
@@ -384,15 +385,13 @@ class Publisher:
 
     def _advance(self, made: RevisionObject, tree: Tree | None = None) -> None:
         """Move the head to *made*, which leads to *tree* if that is known."""
-        revision, head = made.revision, self.head
+        revision, head, key = made.revision, self.head, layout.log_key(made.revision.number)
         if revision.previous != head.position.hash:
-            raise IntegrityError(
-                f"{layout.log_key(revision.number)} does not follow revision {head.position.number} as this writer "
-                "knows it; run verify"
-            )
-        tree = apply(head.tree, revision.changes) if tree is None else tree
+            known = head.position.number
+            raise IntegrityError(f"{key} does not follow revision {known} as this writer knows it; run verify")
+        tree = follow(head.tree, made, key) if tree is None else tree
         if tree.digest != revision.tree_hash:
-            raise IntegrityError(f"{layout.log_key(revision.number)}: the tree does not match the hash it names")
+            raise IntegrityError(f"{key}: the tree does not match the hash it names")
         self.head = Head(made.position, tree, revision.verdict, head.blobs | made.contents.blob_hashes)
 
 

@@ -96,6 +96,7 @@ class Engine:
         marker = checkout.unfinished(self.root)
         if marker is None:
             return None
+        resume.check_note(self.root, marker)
         about = RestoreReport(
             "planned",
             "an unfinished restore would be finished",

@@ -41,6 +41,24 @@ def discard_damaged(root: Path) -> bool:
     return False
 
 
+def check_note(root: Path, marker: Marker) -> None:
+    """Raise ``IntegrityError`` if what *marker* notes about its restore is nothing that a restore notes."""
+    types: dict[str, tuple[type, ...]] = {
+        "revision": (int,),
+        "hash": (bytes,),
+        "time_ns": (int,),
+        "replica": (str,),
+        "fork": (str, type(None)),
+        "restored": (dict, type(None)),
+    }
+    for name, allowed in types.items():
+        if name in marker.note and type(marker.note[name]) not in allowed:
+            raise IntegrityError(
+                f"{root / '.confstream' / os.fsdecode(MARKER)} is damaged: its {name} is {marker.note[name]!r:.40}. "
+                f"Remove that file and restore again with --force"
+            )
+
+
 def switch(root: Path, checkpoint: Callable[[str], None]) -> Finished | None:
     """Do what the marker in *root* says, the note for the next writer first; ``None`` without a marker."""
     marker = unfinished(root)

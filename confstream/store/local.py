@@ -252,7 +252,8 @@ def _walk(folder: Path, keys: str) -> Iterator[str]:
     for entry in entries:
         key = keys + entry.name
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), f"{key}/")
+            # Below a name that no key has are no keys, however deep it goes.
+            yield from () if not is_key(key) else _walk(Path(entry.path), f"{key}/")
         elif is_key(key) and entry.is_file():
             yield key
 

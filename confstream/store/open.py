@@ -84,7 +84,9 @@ def check_url(url: str) -> None:
 
 def mask_url(url: str) -> str:
     """Return *url* as it may be shown: user info and secret-looking query values are ``***`` (P12)."""
-    return _SECRET_QUERY.sub(r"\1***", _USERINFO.sub("://***@", url))
+    # Only up to the last "@" is there user info to look for, so no search runs to the end in vain.
+    last = url.rfind("@") + 1
+    return _SECRET_QUERY.sub(r"\1***", _USERINFO.sub("://***@", url[:last]) + url[last:])
 
 
 def parse_storage_options(options: list[str]) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def parse_storage_options(options: list[str]) -> dict[str, Any]:
 def _value(text: str) -> Any:  # noqa: ANN401 - whatever JSON can be.
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     # A key id of digits is a name, not a number: 007 is text, and so is what does not come back the same.
     return value if not isinstance(value, (int, float)) or isinstance(value, bool) or str(value) == text else text
@@ -137,8 +139,11 @@ def _name(rest: str) -> str:
 
 def _open_s3(url: str, options: dict[str, Any], timeout_seconds: float, clock: Clock | None) -> Store:
     masked = mask_url(url)
-    parts = urlsplit(url)
-    if "***@" in masked or parts.query:
+    try:
+        query = urlsplit(url).query
+    except ValueError as error:
+        raise UsageError(f"{masked}: no bucket has brackets in its name; expected s3://bucket/prefix") from error
+    if "***@" in masked or query:
         raise UsageError(f"{masked}: expected s3://bucket/prefix, with credentials in AWS_* and options in options")
     # A "#" may be part of a prefix: S3 knows no fragments.
     access_point = _ACCESS_POINT.match(url)

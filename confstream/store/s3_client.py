@@ -165,7 +165,12 @@ def endpoint_of(storage_options: dict[str, Any]) -> str:
 
 
 def _public(endpoint: str) -> str:
-    parts = urlsplit(endpoint)
+    try:
+        parts = urlsplit(endpoint)
+    except ValueError as error:
+        raise UsageError(
+            "the S3 endpoint is no URL (its brackets are not those of an address); write it as https://host:port"
+        ) from error
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             f"the S3 endpoint {parts.scheme}://***@{parts.hostname} carries user info, which S3 does not use: put the "
