@@ -1,5 +1,6 @@
 """What is built holds what it must and nothing else, and the lock files are those of pyproject.toml."""
 
+import os
 import re
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     top = {name.split("/", maxsplit=1)[0] for name in wheel.namelist()}
 
-    assert {name for name in top if not name.endswith(".dist-info")} == {"confstream", "confstream_cli"}
+    assert {name for name in top if not name.endswith((".dist-info", ".data"))} == {"confstream", "confstream_cli"}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: zipfile.
         if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)
     }
 
-    assert {name for name in wheel.namelist() if ".dist-info/" not in name} == sources
+    assert {name for name in wheel.namelist() if ".dist-info/" not in name and ".data/" not in name} == sources
 
 
 def test_the_wheel_requires_what_pyproject_says_and_no_more(metadata: Message) -> None:
@@ -107,11 +108,30 @@ def test_the_wheel_requires_what_pyproject_says_and_no_more(metadata: Message) -
 
 
 def test_the_wheel_has_a_command_and_a_licence(wheel: zipfile.ZipFile, metadata: Message) -> None:
-    (entry_points,) = (name for name in wheel.namelist() if name.endswith("/entry_points.txt"))
+    (command,) = (name for name in wheel.namelist() if ".data/" in name)
 
-    assert "confstream = confstream_cli:main" in wheel.read(entry_points).decode()
+    assert command.endswith(".data/scripts/confstream")
+    # What installers put the path of their Python into.
+    assert wheel.read(command).startswith(b"#!python\n")
     assert metadata["License-Expression"] == "Apache-2.0"
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_p2_the_command_imports_no_more_than_its_answer_needs(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text("a: 1\n")
+    script = [sys.executable, "-X", "importtime", str(ROOT / "cli/bin/confstream")]
+
+    done = subprocess.run(
+        [*script, "restore", "--if-missing", "s3://nobody-there/config", str(tmp_path)],
+        env={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "confstream_cli.shortcut" in imported
+    assert imported.isdisjoint({"re", "importlib.metadata", "typer", "fsspec", "confstream_cli.app"})
 
 
 @pytest.mark.parametrize("name", WANTED)
