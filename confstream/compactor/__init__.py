@@ -132,9 +132,19 @@ def _delete(reader: LogReader, deletion: Deletion) -> tuple[list[str], list[str]
         except IntegrityError:
             return False
 
+    def is_merged(pair: tuple[int, int]) -> bool:
+        try:
+            shorter = reader.pack(*pair, index_only=True).revisions
+        except ObjectMissingError:
+            return True
+        except IntegrityError:
+            return False
+        return all(made.hash == hashes[made.revision.number] for made in shorter)
+
     with ThreadPoolExecutor(WORKERS) as pool:
         covered = dict(zip(deletion.log, pool.map(is_covered, deletion.log), strict=True))
     strays = [layout.log_key(number) for number, is_so in covered.items() if not is_so]
+    strays += [layout.pack_key(*pair) for pair in deletion.packs if not is_merged(pair)]
     kept = set(strays)
     gone = [key for key in deletion.keys if key not in kept]
     # I4: pack and snapshot are durable, and were just read whole.

@@ -7,7 +7,7 @@ length of history (P14).
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from confstream import layout
 from confstream.codec.fields import ENTRIES_MAX
@@ -28,6 +28,7 @@ from confstream.store import Store
 from confstream.tree import Tree, apply_to
 
 WORKERS = 8
+_Parts = Iterator[tuple[bytes, bytes]]
 PACK_CONTENTS_SIZE_MAX = 1 << 26
 PACK_RECORDS_SIZE_MAX = 1 << 25
 """A pack ends early before it outgrows what a small machine can hold of it."""
@@ -38,7 +39,9 @@ _UNKNOWN_RETRIES = 4
 def pack_range(
     reader: LogReader, first: int, last: int, pack_size: int, created_ns: Callable[[], int]
 ) -> Iterator[tuple[int, int]]:
-    """Pack revisions *first* to *last* out of their log objects, and yield the range of every pack once it is proven.
+    """Pack revisions *first* to *last*, and yield the range of every pack once it is proven.
+
+    They come out of the packs that begin at *first* and follow one another, and then out of their log objects.
 
     A snapshot at the end of each is durable before the pack is there.
     *created_ns* is asked when a pack is stored: from then on, however long it
@@ -49,8 +52,8 @@ def pack_range(
         base = reader.checkout(first - 1)
         try:
             draft = _Draft(base)
-            for made in _log_objects(reader, first, min(first + pack_size - 1, last)):
-                if not draft.fill(made, layout.log_key(made.revision.number)):
+            for made, key, parts in _revisions(reader, first, min(first + pack_size - 1, last)):
+                if not draft.fill(made, key, parts):
                     break
             _store_pack(reader.store, draft, created_ns)
         finally:
@@ -105,8 +108,11 @@ class _Draft:
         self._records_size = 0
         self._changes = 0
 
-    def fill(self, made: RevisionObject, key: str) -> bool:
-        """Take in the next revision; return False, without it, once the pack is large enough."""
+    def fill(self, made: RevisionObject, key: str, parts: _Parts | None = None) -> bool:
+        """Take in the next revision; return False, without it, once the pack is large enough.
+
+        *parts* are its contents, verified, if another pack stores them.
+        """
         held = made.contents
         # What is a reference already was in the tree just before, and what this pack stores is read with it. A
         # content that had only been in the tree some time earlier is stored again: packs may overlap, and a reader
@@ -120,20 +126,20 @@ class _Draft:
             contents_size > PACK_CONTENTS_SIZE_MAX or records_size > PACK_RECORDS_SIZE_MAX or changes > ENTRIES_MAX
         ):
             return False
-        self._follow(made, key)
+        self._follow(made, key, parts)
         self.rows.append(row)
         self._stored.update(entry.hash for entry in row.contents.inline_entries)
         self._contents_size, self._records_size, self._changes = contents_size, records_size, changes
         return True
 
-    def _follow(self, made: RevisionObject, key: str) -> None:
+    def _follow(self, made: RevisionObject, key: str, parts: _Parts | None) -> None:
         """Move on to *made*, verified, and keep its contents."""
         revision, before = made.revision, self.here
         if revision.number != before.position.number + 1 or revision.previous != before.position.hash:
             raise IntegrityError(f"{key}: revision {revision.number} does not follow revision {before.position.number}")
         entries, spool = self._entries, before.contents
         try:
-            for digest, content in made.read(lambda path: spool[entries[path].hash], key):
+            for digest, content in parts or made.read(lambda path: spool[entries[path].hash], key):
                 spool.add(digest, content)
             apply_to(entries, revision.changes)
             tree = Tree(entries.values())
@@ -143,6 +149,18 @@ class _Draft:
             raise IntegrityError(f"{key}: the tree does not match the hash that the revision names")
         blobs = before.blobs | made.contents.blob_hashes
         self.here = replace(before, position=made.position, tree=tree, verdict=revision.verdict, blobs=blobs)
+
+
+def _revisions(reader: LogReader, first: int, last: int) -> Iterator[tuple[RevisionObject, str, _Parts | None]]:
+    """Yield revisions *first* to *last* with the keys that they are under; those of packs with their contents."""
+    while ends := [end for start, end in reader.listing.packs if start == first and end <= last]:
+        pack, key = reader.pack(first, ends[-1]), layout.pack_key(first, ends[-1])
+        parts = pack.read(key)
+        for made in pack.revisions:
+            yield made, key, islice(parts, len(made.contents.inline))
+        first = pack.last + 1
+    for made in _log_objects(reader, first, last):
+        yield made, layout.log_key(made.revision.number), None
 
 
 def _log_objects(reader: LogReader, first: int, last: int) -> Iterator[RevisionObject]:

@@ -7,7 +7,9 @@ again, whatever the clocks say, and nothing that a restore could need (P5, P8).
 from dataclasses import dataclass, replace
 
 from confstream import layout, plan
+from confstream.codec.fields import ENTRIES_MAX
 from confstream.codec.objects import Pack
+from confstream.compactor.packing import PACK_CONTENTS_SIZE_MAX, PACK_RECORDS_SIZE_MAX
 from confstream.layout import Listing
 from confstream.log.publisher import GRACE_SECONDS
 from confstream.log.reader import LogReader
@@ -18,23 +20,28 @@ PACK_SIZE = 1000
 MINIMUM = 100
 """Fewer unpacked revisions than this are left for another time."""
 
+STEP = 200
+"""A writer packs as often as so many revisions are unpacked, and merges the packs once they make a whole one."""
+
 TAIL = 50
 """The newest revisions, which always stay objects of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What one pack makes superfluous: revisions' own objects, and snapshots strictly inside of it."""
+    """What one pack makes superfluous: revisions' own objects, snapshots strictly inside of it, and shorter packs."""
 
     first: int
     last: int
     log: tuple[int, ...]
     snapshots: tuple[int, ...]
+    packs: tuple[tuple[int, int], ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Return the keys of all of them."""
-        return (*map(layout.log_key, self.log), *map(layout.snapshot_key, self.snapshots))
+        packs = (layout.pack_key(first, last) for first, last in self.packs)
+        return (*map(layout.log_key, self.log), *packs, *map(layout.snapshot_key, self.snapshots))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,9 @@ class CompactPlan:
 
 
 def needed(listing: Listing, *, head: int | None = None, pack_size: int = PACK_SIZE, tail: int = TAIL) -> bool:
-    """Return whether a whole pack's worth of revisions is unpacked, as far as *listing* and *head* tell."""
+    """Return whether enough revisions are unpacked to be packed, as far as *listing* and *head* tell."""
     first, end = plan.unpacked(listing)
-    return max(end, head or 0) - first + 1 >= pack_size + tail
+    return max(end, head or 0) - first + 1 >= min(pack_size, STEP) + tail
 
 
 def plan_compaction(
@@ -82,22 +89,26 @@ def plan_compaction(
     listing = reader.require()
     first, end = plan.unpacked(listing)
     last = end - tail
-    ranges = [(start, min(start + pack_size - 1, last)) for start in range(first, last + 1, pack_size)]
+    begin = _merged_from(reader, listing, first, last, pack_size)
+    ranges = [(start, min(start + pack_size - 1, last)) for start in range(begin, last + 1, pack_size)]
     # A short pack at the end is worth it only where there is enough for it.
     packs = [(one, other) for one, other in ranges if other - one + 1 >= min(minimum, pack_size)]
-    ends = {last for _, last in listing.packs}
+    ends = {last for first, last in listing.packs if not _covering(listing, first, last)}
     snapshots = tuple(sorted(ends - set(listing.snapshots)))
-    deletions, waiting, seen = [], 0, set[int]()
-    for start, stop in listing.packs:
-        log = {number for number in listing.log if start <= number <= stop} - seen
-        inner = {number for number in listing.snapshots if start <= number < stop} - ends - seen
-        if not log | inner:
+    deletions, waiting, seen_log, seen_snapshots = [], 0, set[int](), set[int]()
+    for start, stop in (pair for pair in listing.packs if not _covering(listing, *pair)):
+        log = {number for number in listing.log if start <= number <= stop} - seen_log
+        inner = {number for number in listing.snapshots if start <= number < stop} - ends - seen_snapshots
+        shorter = {pair for pair in listing.packs if _covers((start, stop), pair)}
+        if not (log or inner or shorter):
             continue
-        seen |= log | inner
+        seen_log |= log
+        seen_snapshots |= inner
         index = reader.pack(start, stop, index_only=True)
         due = _due(index, now_ns, witness_ns, grace_seconds)
-        waiting += len(log - due) + len(inner - due)
-        chosen = Deletion(start, stop, tuple(sorted(log & due)), tuple(sorted(inner & due)))
+        gone = tuple(sorted(pair for pair in shorter if pair[1] in due))
+        waiting += len(log - due) + len(inner - due) + len(shorter) - len(gone)
+        chosen = Deletion(start, stop, tuple(sorted(log & due)), tuple(sorted(inner & due)), gone)
         if chosen.keys and _is_safe(listing, chosen):
             deletions.append(chosen)
     return CompactPlan(tuple(packs), snapshots, tuple(deletions), waiting)
@@ -109,6 +120,36 @@ def witness_ns(reader: LogReader, listing: Listing) -> int:
     if listing.head:
         times.append(reader.revision(listing.head).revision.time_ns)
     return max(times, default=0)
+
+
+def _merged_from(reader: LogReader, listing: Listing, first: int, last: int, pack_size: int) -> int:
+    """Return where packing revisions *first* to *last* begins: at the packs before, if all together make a whole one.
+
+    So the number of packs grows with every *pack_size* revisions, however few are packed at a time (P11).
+    """
+    starts: dict[int, int] = {}
+    for start, end in listing.packs:
+        starts[end] = min(start, starts.get(end, start))
+    begin, shorter = first, list[tuple[int, int]]()
+    while begin - 1 in starts and begin - starts[begin - 1] < pack_size:
+        shorter.append((starts[begin - 1], begin - 1))
+        begin = starts[begin - 1]
+    if not shorter or last - begin + 1 < pack_size:
+        return first
+    rows = [made for pair in shorter for made in reader.pack(*pair, index_only=True).revisions]
+    contents_size = sum(entry.size for made in rows for entry in made.contents.inline_entries)
+    records_size = sum(len(made.record) for made in rows)
+    changes = sum(len(made.revision.changes) for made in rows)
+    fits = contents_size <= PACK_CONTENTS_SIZE_MAX and records_size <= PACK_RECORDS_SIZE_MAX and changes <= ENTRIES_MAX
+    return begin if fits else first
+
+
+def _covers(pair: tuple[int, int], other: tuple[int, int]) -> bool:
+    return pair != other and pair[0] <= other[0] and other[1] <= pair[1]
+
+
+def _covering(listing: Listing, first: int, last: int) -> bool:
+    return any(_covers(pair, (first, last)) for pair in listing.packs)
 
 
 def _due(index: Pack, now_ns: int, witness_ns: int, grace_seconds: float) -> set[int]:
@@ -132,10 +173,11 @@ def _due(index: Pack, now_ns: int, witness_ns: int, grace_seconds: float) -> set
 
 def _is_safe(listing: Listing, deletion: Deletion) -> bool:
     """Return whether everything that can be restored from *listing* still can be after *deletion*."""
-    log, snapshots = set(deletion.log), set(deletion.snapshots)
+    log, snapshots, packs = set(deletion.log), set(deletion.snapshots), set(deletion.packs)
     rest = replace(
         listing,
         log=tuple(number for number in listing.log if number not in log),
+        packs=tuple(pair for pair in listing.packs if pair not in packs),
         snapshots=tuple(number for number in listing.snapshots if number not in snapshots),
     )
     return plan.reachable(rest) == plan.reachable(listing)

@@ -74,6 +74,7 @@ class Session:
         self._beat_at: float | None = None
         self._packing: threading.Thread | None = None
         self._pack_at = 0.0
+        self._sweep_at: float | None = None
         self._unpacked = Complaint(logger, clock)
         self._publishing: bytes | None = None
         self._choosing = threading.Lock()
@@ -239,9 +240,12 @@ class Session:
         if busy or self._clock.elapsed_seconds() < self._pack_at:
             return
         # The listing is old, so what it calls packed is; whether the rest still has to be needs a new one (P11).
-        head = self.publisher.head.position.number
-        if not needed(reader.listing, head=head, pack_size=size) or not needed(reader.refresh(), pack_size=size):
+        head, sweep_at = self.publisher.head.position.number, self._sweep_at
+        is_swept = sweep_at is not None and self._clock.elapsed_seconds() >= sweep_at
+        worth_it = needed(reader.listing, head=head, pack_size=size) and needed(reader.refresh(), pack_size=size)
+        if not (worth_it or is_swept):
             return
+        self._sweep_at = None
         self._packing = threading.Thread(target=carrying(self._pack), name="confstream-pack", daemon=True)
         self._packing.start()
 
@@ -260,3 +264,6 @@ class Session:
         else:
             self._unpacked.over("recovered: packing works again", extra=about("recovered", what="packing"))
             logger.info("%s", report, extra=about("packed"))
+            if report.packs or report.plan.waiting:
+                # What they cover may go when the grace period is over, or every listing has it for nothing (P11).
+                self._sweep_at = self._clock.elapsed_seconds() + settings.grace_seconds + _PACK_PAUSE_SECONDS

@@ -94,7 +94,7 @@ def test_too_few_revisions_are_left_alone() -> None:
     assert compact(store, clock).packs == ()
 
 
-@pytest.mark.parametrize(("log", "head", "expected"), [(1049, None, False), (1050, None, True), (10, 1050, True)])
+@pytest.mark.parametrize(("log", "head", "expected"), [(249, None, False), (250, None, True), (10, 250, True)])
 def test_a_writer_knows_from_a_listing_whether_packing_is_worth_it(log: int, head: int | None, expected: bool) -> None:
     assert needed(Listing(log=tuple(range(1, log + 1))), head=head) is expected
 
@@ -254,6 +254,71 @@ def test_p5_overlapping_packs_are_both_right_and_a_snapshot_between_is_enough() 
                 copy.put(key, body)
 
         assert history(copy) == before
+
+
+def _packed_now_and_then(store: MemoryStore, clock: ManualClock, revisions: int) -> list[dict[str, bytes]]:
+    """Publish *revisions*, some that leave and come back, packing every five or so; return all files at each."""
+    scribe = Scribe(store, clock)
+    for number in range(1, revisions + 1):
+        files = {"a.yml": b"always: %d\n" % number}
+        scribe.write(files | ({"b.yml": b"now and then\n" * 9} if number % 6 in {1, 2, 5} else {}))
+        clock.advance(60)
+        if number % 5 == 4:
+            compact(store, clock, pack_size=20, minimum=3, tail=2)
+    return [read_all(store, number) for number in range(1, revisions + 1)]
+
+
+def test_p11_short_packs_are_merged_once_they_make_a_whole_one() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    before = _packed_now_and_then(store, clock, 54)
+
+    later(store, clock)
+    report = compact(store, clock, pack_size=20, minimum=3, tail=2)
+
+    found = listing_of(store)
+    assert [pair for pair in found.packs if pair[1] - pair[0] == 19] == [(1, 20), (21, 40)]
+    assert len(found.packs) <= 2 + 4
+    assert {last for _, last in found.packs} == set(found.snapshots)
+    assert {pack_key(1, 7), snapshot_key(7)} <= set(report.deleted)
+    assert [read_all(store, number) for number in range(1, 55)] == before
+    assert verify(store).problems == ()
+
+
+def test_p5_a_pack_inside_of_another_one_stays_for_the_grace_period_and_if_it_differs() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    _packed_now_and_then(store, clock, 29)
+    inside = {pair for pair in listing_of(store).packs if pair[1] <= 20 and pair != (1, 20)}
+    assert inside
+    assert not compact(store, clock, pack_size=20, minimum=3, tail=2).deleted
+
+    chosen = min(inside)
+    store.delete([pack_key(*chosen)])
+    other = Scribe(MemoryStore(), ManualClock(), "w7")
+    for number in range(1, chosen[1] + 1):
+        other.write(a_yml=b"another: %d\n" % number)
+    list(packing.pack_range(LogReader(other.store), *chosen, chosen[1], lambda: 1))
+    store.put(pack_key(*chosen), other.store.get(pack_key(*chosen)))
+    later(store, clock)
+    report = compact(store, clock, pack_size=20, minimum=3, tail=2)
+
+    assert report.strays == (pack_key(*chosen),)
+    assert chosen in listing_of(store).packs
+    assert {pair for pair in listing_of(store).packs if pair in inside} == {chosen}
+
+
+def test_p11_what_a_listing_has_stays_in_bounds_however_long_the_log_is() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    scribe = Scribe(store, clock)
+    most = 0
+    for day in range(1, 31):
+        for number in range(20):
+            scribe.write(a_yml=b"a: %d.%d\n" % (day, number))
+        later(store, clock, 2 * DAY)
+        compact(store, clock, pack_size=100, minimum=10, tail=5)
+        most = max(most, len(store.objects))
+
+    # Packs and their snapshots, one for each hundred; what is not merged yet, and waits; and the log's own end.
+    assert most <= 2 * 6 + 2 * 2 * 5 + 2 * 20 + 5 + 3
 
 
 def test_a_content_that_a_pack_has_already_is_not_stored_again() -> None:
