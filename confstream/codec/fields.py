@@ -26,6 +26,7 @@ _ARRAY_SIZE_MAX = 16
 _FIXARRAY = 0x90
 _ARRAY_HEADERS = {0xDC: 2, 0xDD: 4}
 _KINDS = [Kind.FILE, Kind.SYMLINK, Kind.DIRECTORY]
+_FILE_TYPES = [bytes, int, int, int, int, int, int, bytes]
 _OPS = [Op.PUT, Op.DELETE, Op.META]
 _T = TypeVar("_T")
 
@@ -134,6 +135,12 @@ def entry_fields(entry: Entry) -> tuple[object, ...]:
 def entry_from(fields: Any) -> Entry:  # noqa: ANN401 - unchecked input
     """Return the entry that *fields* describe; raise ``ValueError`` or ``TypeError`` if they cannot."""
     path, number, *rest = checked(fields, tuple, "entry")
+    if number == 0 and [type(value) for value in fields] == _FILE_TYPES:
+        # Nearly every entry is a file as it should be; what is not is told below.
+        _, _, mode, uid, gid, mtime_ns, size, digest = fields
+        is_possible = -NUMBER_MAX <= mtime_ns <= NUMBER_MAX and 0 <= size <= NUMBER_MAX and mode >= 0
+        if is_possible and 0 <= uid <= OWNER_MAX and 0 <= gid <= OWNER_MAX and len(path) <= PATH_SIZE_MAX:
+            return Entry(path, Kind.FILE, mode, uid, gid, mtime_ns, size, digest)
     checked(path, bytes, "path")
     kind = _KINDS[natural(number, "kind")]
     if kind is Kind.SYMLINK:
