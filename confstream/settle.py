@@ -82,7 +82,7 @@ class Settler:
         self,
         *,
         close_events: bool,
-        close_seconds: float = 0.02,
+        close_seconds: float = 0.01,
         seconds: float = 2.0,
         max_seconds: float = 60.0,
     ) -> None:

@@ -5,7 +5,8 @@ another volume (P10), and never takes an unreadable file for a deleted one (P6).
 """
 
 import contextlib
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +103,7 @@ class Capture:
         finding.held = self._device_changed(found.root) or self._held(current, tree)
         if not finding.held:
             self._stamps = found.stamps
-            finding.changes = tuple(diff(current, tree | self._beyond(current, tree)))
+            finding.changes = tuple(diff(current, tree | self._beyond(current, tree.keys())))
             changed = {change.path for change in finding.changes}
             finding.unsettled = tuple(sorted(changed.intersection(unsettled)))
         return finding
@@ -165,12 +166,11 @@ class Capture:
             **{path: why for path, why in self.unreadable.items() if _is_refused_still(path, found.found.get(path))},
         }
         self.too_large, self.excluded = self.too_large & found.found.keys(), found.excluded
-        differing: dict[bytes, Stamp | None] = {
-            path: stamp for path, stamp in found.found.items() if self._stamps.get(path) != stamp
-        }
+        known = self._stamps.get
+        differing: dict[bytes, Stamp | None] = {path: one for path, one in found.found.items() if known(path) != one}
         self.skipped = found.skipped | self._databases.drop_from(differing, found.found, self._stamps)
         hidden = tuple(path + b"/" if path else b"" for path in found.unreadable)
-        for path in current.keys() - found.found.keys() - self._beyond(current, found.found).keys():
+        for path in current.keys() - found.found.keys() - self._beyond(current, found.found.keys()).keys():
             if path not in found.unreadable and not path.startswith(hidden):
                 differing[path] = None
         return differing
@@ -184,9 +184,9 @@ class Capture:
         with_them = [path for path in current if database_of(path) in databases]
         return tuple(sorted({*left, *databases, *with_them}))
 
-    def _beyond(self, current: Mapping[bytes, Entry], found: Container[bytes]) -> dict[bytes, Entry]:
+    def _beyond(self, current: Mapping[bytes, Entry], found: AbstractSet[bytes]) -> dict[bytes, Entry]:
         """Return what of *current* was not *found* for it is not looked for: nothing is known of it."""
-        if all(path in found for path in current):
+        if current.keys() <= found:
             return {}
         return {path: current[path] for path in untracked(current, self._selection) if path not in found}
 

@@ -26,7 +26,7 @@ class ReplicateOptions:
     """
 
     settle_seconds: float = 2.0
-    close_seconds: float = 0.02
+    close_seconds: float = 0.01
     settle_seconds_max: float = 60.0
     scan_seconds: float = SCAN_SECONDS
     poll_seconds: float = 1.0

@@ -164,7 +164,7 @@ class Walk:
         """Record the entries of the directory *path*; return the directories among them."""
         prefix = path + b"/" if path else b""
         directories: list[bytes] = []
-        found, tracks, stamp_of = self.found, self._tracks, Stamp.of
+        found, tracks, stamp_of, is_directory = self.found, self._tracks, Stamp.of, Kind.DIRECTORY
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
@@ -187,7 +187,7 @@ class Walk:
                         self.skipped[child] = special(status)
                         continue
                     found[child] = seen
-                    if seen.kind is Kind.DIRECTORY:
+                    if seen[0] is is_directory:
                         directories.append(child)
         except OSError as error:
             self.unreadable[path] = reason_of(error)

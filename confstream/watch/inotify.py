@@ -45,7 +45,7 @@ _MARKS = {
 }
 _ROOT_LOST = _DELETE_SELF | _MOVE_SELF | _UNMOUNT | _IGNORED
 # A burst is read at once: an event for every line that a program writes would be a wake-up for each.
-_COALESCE_SECONDS = 0.005
+_COALESCE_SECONDS = 0.002
 # The kernel tells both halves of a rename one after the other, but a read may come in between.
 _PAIR_SECONDS = 0.01
 _LIMITS = {
