@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.conditions import conditions
+from benchmarks.conditions import conditions, load
 from benchmarks.rows import ROWS
 from benchmarks.samples import Row
 from benchmarks.world import FULL, QUICK, TINY, Scale, World, say
@@ -48,6 +48,7 @@ def measure(names: list[str], scale: Scale, seed: int, cache: Path | None = None
     """Return what was measured of the rows *names*, as the document."""
     # What becomes of the contents of a replay is no news.
     logging.getLogger("confstream").setLevel(logging.ERROR)
+    where = conditions(scale, seed)
     rows: dict[str, object] = {}
     took: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
@@ -61,7 +62,8 @@ def measure(names: list[str], scale: Scale, seed: int, cache: Path | None = None
                 rows[name] = row.document()
                 took[name] = round(time.monotonic() - began, 1)
                 say(f"{name}: {took[name]:g} s")
-    return {"conditions": conditions(scale, seed), "took_seconds": took, "rows": rows}
+    where["load_after"] = load()
+    return {"conditions": where, "took_seconds": took, "rows": rows}
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def conditions(scale: Scale, seed: int) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),
         "cpus": os.cpu_count(),
-        "load": [round(value, 2) for value in os.getloadavg()],
+        "load": load(),
         "kernel": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "python": platform.python_version(),
@@ -40,6 +40,11 @@ def conditions(scale: Scale, seed: int) -> dict[str, Any]:
         "seed": seed,
         "scale": asdict(scale),
     }
+
+
+def load() -> list[float]:
+    """Return how many processes wanted a CPU lately: more than there are CPUs, and times tell little."""
+    return [round(value, 2) for value in os.getloadavg()]
 
 
 def _cpu() -> str:

@@ -9,6 +9,7 @@ import matplotlib as mpl
 mpl.use("svg")
 # The same numbers give the same file.
 mpl.rcParams["svg.hashsalt"] = "benchmarks"
+mpl.rcParams["svg.fonttype"] = "none"
 
 from matplotlib import pyplot as plt  # noqa: E402, after the choice above.
 

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.bar import Judged, judge
 
 _CPU = ", CPU"
+_HEADING = "\n## Last figures\n"
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -18,12 +19,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("results", type=Path, nargs="+", help="what `python -m benchmarks` wrote; later files win")
     parser.add_argument("--plots", type=Path, help="also draw a plot of each row, as SVG, into this directory")
+    parser.add_argument("--into", type=Path, help=f"replace what follows {_HEADING.strip()!r} in this file")
     options = parser.parse_args()
     document: dict[str, Any] = {"rows": {}}
     for path in options.results:
         read = json.loads(path.read_text(encoding="utf-8"))
         document |= {**read, "rows": document["rows"] | read["rows"]}
-    sys.stdout.write("\n".join(report(document)) + "\n")
+    text = "\n".join(report(document)) + "\n"
+    if options.into is None:
+        sys.stdout.write(text)
+    else:
+        before, heading, _ = options.into.read_text(encoding="utf-8").partition(_HEADING)
+        if not heading:
+            parser.error(f"{options.into} has no line {_HEADING.strip()!r}")
+        options.into.write_text(f"{before}{heading}\n{text}", encoding="utf-8")
     if options.plots is not None:
         # Only who draws needs what draws.
         from benchmarks.plots import draw  # noqa: PLC0415
@@ -48,8 +57,8 @@ def report(document: Mapping[str, Any]) -> Iterator[str]:
 def _conditions(found: Mapping[str, Any]) -> Iterator[str]:
     versions = ", ".join(f"{name}: {version}" for name, version in found["versions"].items())
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version)
-    load = " ".join(map(str, found["load"]))
-    yield f"Measured {found['date']} at {found['commit'] or 'no commit'}, load average {load};"
+    load = f"load average {found['load'][0]:g} before, {found['load_after'][0]:g} after"
+    yield f"Measured {found['date']} at {found['commit'] or 'no commit'}, {load};"
     yield f"{found['cpu']}, {found['cpus']} CPUs, {found['kernel']} ({found['machine']}), Python {found['python']};"
     yield f"{versions}; {packages}; seed {found['seed']}, {found['scale']['rounds']} rounds."
 

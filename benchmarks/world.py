@@ -1,7 +1,7 @@
 """What every row works in: a server and a way to it, a place for scratch, the sizes of the work."""
 
+import hashlib
 import json
-import os
 import random
 import shutil
 import sys
@@ -19,12 +19,14 @@ from benchmarks.commands import Command, run
 from benchmarks.contenders.contender import Archive, Place
 from benchmarks.links import Link, Proxy, run_proxy
 from benchmarks.workload import EveryCommit
+from tests.histories import State
 from tests.servers import S3Server, run_seaweed
 
 FAR_SECONDS = 0.03
 """What an answer of a cloud takes, on top of what the server here takes."""
 
 _UPLOADS = 16
+_REPLAYS = 4
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class World:
     def directory(self, name: str) -> Path:
         """Return a new directory."""
         self._number += 1
-        made = self._scratch / f"{self._number:04}-{name.replace(' ', '-').replace(',', '')}"
+        made = self._scratch / f"{self._number:04}-{_name(name)}"
         made.mkdir(parents=True)
         return made
 
@@ -122,9 +124,12 @@ class World:
 
     def tree(self, files: int) -> Path:
         """Return a new tree of *files* files."""
-        is_real = files == self.scale.files
-        state = workload.tree_of(self.history, files) if is_real else workload.made_up(files, seed=self.seed)
+        state = self._real if files == self.scale.files else workload.made_up(files, seed=self.seed)
         return workload.write(self.directory("tree") / "config", state)
+
+    @cached_property
+    def _real(self) -> State:
+        return workload.tree_of(self.history, self.scale.files)
 
     def replayed(self, archives: Sequence[Archive]) -> dict[str, tuple[Path, Mapping[int, str]]]:
         """Return for each archive a directory that holds the history, and what its moments are called there.
@@ -132,7 +137,7 @@ class World:
         Made once, several at a time: none of this is measured.
         """
         wanted = {archive.archive: archive for archive in archives}
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(_REPLAYS) as pool:
             made = pool.map(self._replay, wanted.values())
             return dict(zip(wanted, made, strict=True))
 
@@ -154,32 +159,30 @@ class World:
         )
         return sum(int(found["Size"]) for page in pages for found in page.get("Contents", ()))
 
-    def made(self, name: str, make: Callable[[Path], None]) -> Path:
-        """Return a directory that *make* filled: once for all runs with the same cache."""
-        kept = self._cache / name
+    def made(self, name: str, version: str, make: Callable[[Path], None]) -> Path:
+        """Return a directory that *make* filled: once for all runs that share a cache, until *version* is another."""
+        key = hashlib.sha256(f"{version} {self.history.origin}".encode()).hexdigest()[:12]
+        kept = self._cache / _name(f"{name} {key}")
         if not kept.exists():
             say(f"making {name} ...")
-            unfinished = kept.with_name(f"{name}.unfinished")
-            make(emptied(unfinished))
+            unfinished = emptied(kept.with_name(f"{kept.name}.unfinished"))
+            make(unfinished)
             unfinished.rename(kept)
         return kept
 
     def _replay(self, archive: Archive) -> tuple[Path, Mapping[int, str]]:
-        kept = self._cache / f"{archive.archive.replace(' ', '-').replace(',', '')}-{self.scale.commits}"
-        names = kept / "moments.json"
-        if names.exists():
-            return kept / "replica", {int(index): name for index, name in json.loads(names.read_text()).items()}
-        say(f"replaying {self.scale.commits} commits for {archive.archive} ...")
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.mkdir(parents=True)
-        tree = kept / "tree"
-        tree.mkdir()
-        # A history of its own: what it remembers is not for several threads.
-        steps = EveryCommit(self.history.repository, self.history.origin).steps(self.scale.commits)
-        moments = archive.replay(steps, tree, kept / "replica")
-        shutil.rmtree(tree)
-        names.write_text(json.dumps(moments))
-        return kept / "replica", moments
+        def make(directory: Path) -> None:
+            tree = directory / "tree"
+            tree.mkdir()
+            # A history of its own: what it remembers is not for several threads.
+            steps = EveryCommit(self.history.repository, self.history.origin).steps(self.scale.commits)
+            moments = archive.replay(steps, tree, directory / "replica")
+            shutil.rmtree(tree)
+            (directory / "moments.json").write_text(json.dumps(moments))
+
+        made = self.made(f"{archive.archive} {self.scale.commits}", archive.version(), make)
+        moments = json.loads((made / "moments.json").read_text())
+        return made / "replica", {int(number): name for number, name in moments.items()}
 
 
 class Cost(NamedTuple):
@@ -200,6 +203,10 @@ def emptied(target: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     return target
+
+
+def _name(text: str) -> str:
+    return text.replace(" ", "-").replace(",", "")
 
 
 def say(text: str) -> None:

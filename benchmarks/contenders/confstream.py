@@ -1,5 +1,6 @@
 """confstream, by each of its S3 clients."""
 
+import hashlib
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ _PLAIN = ("--profile", "none", "--no-guards", "--log-format", "json")
 
 @dataclass(frozen=True)
 class Confstream:
-    """The command with the S3 client *client*: ``s3fs``, or ``obstore``, the lean one."""
+    """The command with the S3 client *client*: ``s3fs`` or ``lean``."""
 
     client: str
     heartbeat: str = "5m"
@@ -34,7 +35,7 @@ class Confstream:
     @property
     def name(self) -> str:
         """Return what it is called in results."""
-        return f"confstream{' lean' if self.client == 'obstore' else ''}{self.suffix}"
+        return f"confstream{' lean' if self.client == 'lean' else ''}{self.suffix}"
 
     @property
     def archive(self) -> str:
@@ -43,15 +44,15 @@ class Confstream:
 
     def lacks(self) -> str:
         """Return what is missing for this client."""
-        if self.client != "obstore":
+        if self.client != "lean":
             return ""
         if not _chooses_client():
             return "this confstream has no option --s3-client"
         return "" if find_spec("obstore") else "obstore is not installed: pip install 'confstream[fast]'"
 
     def version(self) -> str:
-        """Return the version, with the client's."""
-        return run(self.command("--version")).stdout.strip()
+        """Return the version, and the digest of the source: between releases, that tells one from another."""
+        return f"{run(self.command('--version')).stdout.strip()}, source {_source()}"
 
     def command(self, *arguments: str, place: Place | None = None, reads_replica: bool = True) -> Command:
         """Return the command with *arguments*, with the client chosen where there is a choice."""
@@ -146,6 +147,14 @@ def pack(directory: Path) -> None:
             confstream.compact(store, confstream.SystemClock(), grace_seconds=0)
     finally:
         store.close()
+
+
+@cache
+def _source() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(confstream.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 @cache

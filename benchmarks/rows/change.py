@@ -15,7 +15,7 @@ _LINES = 400
 _LOOK_SECONDS = 0.3
 _PAUSE_SECONDS = (0.3, 1.3)
 _SIDECARS: tuple[Sidecar, ...] = (
-    Confstream("s3fs"), Confstream("obstore"), Litestream(), Litestream("Litestream, 10 ms", "10ms"), ON_EVENT
+    Confstream("s3fs"), Confstream("lean"), Litestream(), Litestream("Litestream, 10 ms", "10ms"), ON_EVENT
 )  # fmt: skip
 
 

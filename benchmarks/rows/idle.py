@@ -25,8 +25,8 @@ def measure(world: World) -> Row:
         row.left_out["everything"] = "this system has no /proc that tells"
         return row
     beat = max(1, round(seconds / 3))
-    silent = [Confstream(client, "0", ", no heartbeat") for client in ("s3fs", "obstore")]
-    beating = [Confstream(client, f"{beat}s") for client in ("s3fs", "obstore")]
+    silent = [Confstream(client, "0", ", no heartbeat") for client in ("s3fs", "lean")]
+    beating = [Confstream(client, f"{beat}s") for client in ("s3fs", "lean")]
     sidecars: list[Sidecar] = [*silent, *beating, Litestream(), EVERY_MINUTE, ON_EVENT]
     with watching(world, row, sidecars, files=world.scale.files) as watched:
         counts: dict[str, Counter[str]] = {name: Counter() for name in watched}

@@ -20,12 +20,12 @@ from confstream.tree import content_hash
 from tests.logs import Scribe
 
 _ARCHIVES: tuple[Archive, ...] = (
-    Confstream("s3fs"), Confstream("obstore"), Packed("s3fs"), Packed("obstore"), Litestream(), Restic(), Git()
+    Confstream("s3fs"), Confstream("lean"), Packed("s3fs"), Packed("lean"), Litestream(), Restic(), Git()
 )  # fmt: skip
 _PACK_EVERY = 1000
 _FILES = 40
 _LINES = 40
-_CLIENTS = (Confstream("s3fs"), Confstream("obstore"))
+_CLIENTS = (Confstream("s3fs"), Confstream("lean"))
 
 
 def measure(world: World) -> Row:
@@ -63,10 +63,10 @@ def measure_long(world: World) -> Row:
     short, long = world.scale.revisions, world.scale.many_revisions
     row = Row("long", f"Do {long} revisions cost more than {short}?")
     names = present(_CLIENTS, row.left_out)
-    places = {}
+    places, version = {}, _CLIENTS[0].version()
     for length, count in (("short", short), ("long", long)):
         places[length] = world.place(f"history-{count}")
-        world.upload(world.made(f"history-{count}", partial(_publish, count)), places[length])
+        world.upload(world.made(f"history {count}", version, partial(_publish, count)), places[length])
     target = world.directory("restored") / "config"
     logs, restores = {}, {}
     for client in _CLIENTS:

@@ -17,7 +17,7 @@ from benchmarks.samples import Row, interleaved
 from benchmarks.world import Cost, World, emptied, timed
 
 _ARCHIVES: tuple[Archive, ...] = (
-    Confstream("s3fs"), Confstream("obstore"), Packed("s3fs"), Packed("obstore"), Restic(), Litestream(), Git(), Borg()
+    Confstream("s3fs"), Confstream("lean"), Packed("s3fs"), Packed("lean"), Restic(), Litestream(), Git(), Borg()
 )  # fmt: skip
 
 

@@ -20,10 +20,10 @@ from tests.histories import State, read_directory
 
 _BYTES_PER_SECOND = 10e6 / 8
 _KEEPERS: tuple[Keeper, ...] = (
-    Confstream("s3fs"), Confstream("obstore"), PLAIN, TUNED, Restic(), Litestream(), Git(), Borg()
+    Confstream("s3fs"), Confstream("lean"), PLAIN, TUNED, Restic(), Litestream(), Git(), Borg()
 )  # fmt: skip
 # What the same figure at another size would take minutes for, and would tell nothing new.
-_QUICK_ENOUGH: tuple[Keeper, ...] = (Confstream("s3fs"), Confstream("obstore"), TUNED, Restic(), Git())
+_QUICK_ENOUGH: tuple[Keeper, ...] = (Confstream("s3fs"), Confstream("lean"), TUNED, Restic(), Git())
 
 
 def measure(world: World) -> Row:

@@ -18,7 +18,7 @@ _BETWEEN_SECONDS = (0.02, 0.3)
 _GRACE_SECONDS = 5.0
 _PAIRS_PER_SECOND = 50
 _LINES = 20
-_SIDECARS: tuple[Sidecar, ...] = (Confstream("s3fs"), Confstream("obstore"), Litestream(), ON_EVENT)
+_SIDECARS: tuple[Sidecar, ...] = (Confstream("s3fs"), Confstream("lean"), Litestream(), ON_EVENT)
 
 
 def measure(world: World) -> Row:
