@@ -7,7 +7,8 @@ from benchmarks.contenders.confstream import Confstream
 from benchmarks.contenders.contender import Sidecar
 from benchmarks.contenders.litestream import Litestream
 from benchmarks.contenders.rclone import EVERY_MINUTE, ON_EVENT
-from benchmarks.links import operation
+from benchmarks.links import key, operation
+from benchmarks.proxy import Seen
 from benchmarks.rows.watched import pause, watching
 from benchmarks.samples import Row
 from benchmarks.world import World
@@ -15,6 +16,9 @@ from benchmarks.world import World
 _HOUR = 3600.0
 _BEATS_OF_AN_HOUR = 12
 _WINDOWS = 4
+_BEAT = "PUT of a heartbeat"
+_BEAT_SECONDS = 6
+"""Less than that, and nobody would ever seem to rest."""
 
 
 def measure(world: World) -> Row:
@@ -24,7 +28,7 @@ def measure(world: World) -> Row:
     if not footprint.is_supported():
         row.left_out["everything"] = "this system has no /proc that tells"
         return row
-    beat = max(1, round(seconds / 3))
+    beat = max(_BEAT_SECONDS, round(seconds / 3))
     silent = [Confstream(client, "0", ", no heartbeat") for client in ("s3fs", "lean")]
     beating = [Confstream(client, f"{beat}s") for client in ("s3fs", "lean")]
     sidecars: list[Sidecar] = [*silent, *beating, Litestream(), EVERY_MINUTE, ON_EVENT]
@@ -39,19 +43,24 @@ def measure(world: World) -> Row:
                 spent = footprint.effort(one.pid).since(before[name])
                 busy[name].append(100 * spent.cpu_seconds / (seconds / _WINDOWS))
                 woken[name].append(spent.wakeups / (seconds / _WINDOWS))
-                counts[name].update(operation(seen) for seen in one.link.take())
+                counts[name].update(_kind(seen) for seen in one.link.take())
         for name, one in watched.items():
             held = footprint.memory(one.pid)
             row.add("resident", name, "MiB", [held.rss], f"proportional {held.pss:.0f}, most ever {held.peak:.0f}")
             row.add("CPU", name, "%", busy[name])
             row.add("wake-ups", name, "1/s", woken[name])
-            total, note = (
-                sum(counts[name].values()),
-                ", ".join(f"{count} {what}" for what, count in counts[name].items()),
-            )
-            is_beating = one.sidecar in beating
-            an_hour = total * beat / seconds * _BEATS_OF_AN_HOUR if is_beating else total * _HOUR / seconds
-            row.add("requests an hour", name, "", [an_hour], f"{note or 'none'} in {seconds:g} s")
+            note = ", ".join(f"{count} {kind}" for kind, count in sorted(counts[name].items())) or "none"
+            row.add("requests an hour", name, "", [_of_an_hour(counts[name], seconds)], f"{note} in {seconds:g} s")
     row.notes.append(f"Requests of an hour are extrapolated from {seconds:g} s.")
     row.notes.append(f"A heartbeat came every {beat} s instead of every 5 minutes; an hour has 12 of those.")
     return row
+
+
+def _kind(seen: Seen) -> str:
+    return _BEAT if "/heartbeat/" in key(seen) else operation(seen)
+
+
+def _of_an_hour(counts: Counter[str], seconds: float) -> float:
+    """Return how many requests an hour has: so many for each heartbeat, of which it has twelve, else by the time."""
+    per_beat = counts.total() / counts[_BEAT] if counts[_BEAT] else 0.0
+    return per_beat * _BEATS_OF_AN_HOUR if per_beat else counts.total() * _HOUR / seconds
