@@ -50,6 +50,7 @@ class Judged:
 
 BARS = (
     Bar("present", "time", 2.0, 1.3, ("confstream",), ("python -c pass",)),
+    Bar("present", "CPU", 2.0, 1.3, ("confstream",), ("python -c pass",)),
     Bar("present", "instructions", 2.0, 1.3, ("confstream",), ("python -c pass",)),
     Bar("restore", "near", 1.0, 0.5, peers=RESTORERS),
     Bar("restore", "+30 ms", 1.0, 0.5, peers=RESTORERS),
