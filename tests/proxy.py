@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -23,7 +24,11 @@ class Rule:
     ``cut`` lets the server apply the request and drops the answer, ``reset``
     breaks the connection before the server sees anything, ``blackhole`` never
     answers, ``status`` answers with *status* and *body* itself; ``truncate``
-    ends the answer's body in the middle.
+    ends the answer's body in the middle. ``delay`` waits for *seconds* first,
+    ``late`` breaks the connection and lets the server apply the request after
+    that, ``half`` gives the server half of it. ``duplicate`` sends it twice and
+    gives the second answer. ``long`` and ``short`` say that the answer's body
+    is longer, or shorter, than it is.
     """
 
     action: str
@@ -33,6 +38,7 @@ class Rule:
     skip: int = 0
     status: int = 503
     body: bytes = b""
+    seconds: float = 0.0
 
 
 @dataclass
@@ -55,6 +61,8 @@ class CuttingProxy:
         self._sockets: set[socket.socket] = set()
         self._closed = threading.Event()
         self.seen: list[Seen] = []
+        self.weather: Callable[[Seen], Rule | None] | None = None
+        """What decides where no rule does; asked by one thread at a time."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -129,8 +137,8 @@ class CuttingProxy:
             while (head := _read_head(reader)) is not None:
                 rule = self._judge(head)
                 action = "" if rule is None else rule.action
-                if action == "blackhole":
-                    self._closed.wait(_TIMEOUT_SECONDS)
+                if action in ("blackhole", "delay"):
+                    self._closed.wait(_TIMEOUT_SECONDS if rule is None or action == "blackhole" else rule.seconds)
                 if action in ("blackhole", "reset"):
                     break
                 if _header(head, "expect") == "100-continue":
@@ -139,6 +147,10 @@ class CuttingProxy:
                 if rule is not None and action == "status":
                     client.sendall(_answer(rule))
                     continue
+                if rule is not None and action == "late":
+                    # Whoever asked gives up now; the server hears of it when nobody expects that any more.
+                    _reset(client)
+                    self._closed.wait(rule.seconds)
                 if server is None:
                     target = stack.enter_context(socket.create_connection(self._target, _TIMEOUT_SECONDS))
                     server = (target, stack.enter_context(target.makefile("rb")))
@@ -161,24 +173,37 @@ class CuttingProxy:
                     elif rule.times > 0:
                         rule.times -= 1
                         return rule
-        return None
+            return self.weather(self.seen[-1]) if self.weather is not None else None
 
 
 def _forward(client: socket.socket, server: tuple[socket.socket, BinaryIO], request: bytes, action: str) -> bool:
     """Let the server apply *request*; return whether the client got its whole answer."""
     target, answers = server
-    target.sendall(request)
-    head = _read_head(answers)
-    if head is None:
+    if action == "half":
+        target.sendall(request[: len(request) // 2])
         return False
-    has_body = not request.startswith(b"HEAD ") and b" 204 " not in head[:16] and b" 304 " not in head[:16]
-    body = _read_body(answers, head) if has_body else b""
+    target.sendall(request)
+    if action == "duplicate":
+        _read_answer(answers, request)
+        target.sendall(request)
+    head, body = _read_answer(answers, request)
     if action == "truncate":
         client.sendall(head + body[: len(body) // 2])
-    if action in ("cut", "truncate"):
+    if action in ("long", "short"):
+        client.sendall(_lying(head, len(body) // 2 if action == "short" else len(body) + 100) + body)
+    if not head or action in ("cut", "late", "truncate", "long", "short"):
         return False
     client.sendall(head + body)
     return True
+
+
+def _read_answer(answers: BinaryIO, request: bytes) -> tuple[bytes, bytes]:
+    """Return head and body of the server's answer to *request*; nothing if there is none."""
+    head = _read_head(answers)
+    if head is None:
+        return b"", b""
+    has_body = not request.startswith(b"HEAD ") and b" 204 " not in head[:16] and b" 304 " not in head[:16]
+    return head, _read_body(answers, head) if has_body else b""
 
 
 def _read_head(reader: BinaryIO) -> bytes | None:
@@ -216,6 +241,15 @@ def _header(head: bytes, name: str) -> str:
 
 def _without(head: bytes, name: bytes) -> bytes:
     return b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(name + b":"))
+
+
+def _lying(head: bytes, length: int) -> bytes:
+    """Return *head* with another *length* of the body, unless that comes in chunks, which have their own."""
+    lines = [
+        b"Content-Length: %d" % length if line.lower().startswith(b"content-length:") else line
+        for line in head.split(b"\r\n")
+    ]
+    return b"\r\n".join(lines)
 
 
 def _answer(rule: Rule) -> bytes:

@@ -4,6 +4,7 @@ s3fs raises the same ``OSError`` for very different answers, and for network
 failures errors that are no ``OSError`` at all; the HTTP status decides here.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +90,7 @@ _NETWORK_REMEDIES = {
 _USAGE_ERRORS = frozenset(
     {"ConfigNotFound", "ConfigParseError", "InvalidRegionError", "ParamValidationError", "ProfileNotFound"}
 )
+_QUOTED = re.compile(r"""(?:\bb|(?<=Bad status line )|(?<=bytes when reading: ))\\*["'].*""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,4 +280,6 @@ def _deepest(error: Exception) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    # P12: a parser quotes the bytes that it cannot read, and those may be anybody's content.
+    said = _QUOTED.sub("…", str(error))
+    return " ".join(said.split())[:300] or type(error).__name__

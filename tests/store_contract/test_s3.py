@@ -372,3 +372,22 @@ def test_the_proof_is_not_misled_by_a_lost_acknowledgement(
     prove_exclusive_create(proxied)
 
     assert direct.list() == []
+
+
+@pytest.mark.parametrize("lie", ["short", "long", "truncate"])
+def test_p12_an_answer_whose_length_is_a_lie_put_the_content_of_an_object_into_the_error(
+    proxied: Store, direct: Store, moto_proxy: CuttingProxy, lie: str
+) -> None:
+    content = b"password: canary-7261\r\n" * 400
+    direct.put("blob/1", content)
+    moto_proxy.fail(lie, method="GET", times=1)
+    said = ""
+
+    for _ in range(3):
+        try:
+            proxied.get("blob/1")
+        except UnavailableError as error:
+            said += f"{error} {error.__cause__!r}" if lie == "long" else f"{error}"
+
+    assert "canary" not in said
+    assert proxied.get("blob/1") == content
