@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from confstream.journal.journal import Journal
     from confstream.journal.peek import Glance, peek
     from confstream.journal.views import JournalStatus
-    from confstream.log.publisher import Publisher, Writer
+    from confstream.log.intent import Writer
+    from confstream.log.publisher import Publisher
     from confstream.masking import mask_line
     from confstream.meter import Meter
     from confstream.moments import check_tag, format_local, format_utc, parse_duration
@@ -81,7 +82,8 @@ _HOMES = {
     "confstream.journal.journal": "Journal",
     "confstream.journal.peek": "Glance peek",
     "confstream.journal.views": "JournalStatus",
-    "confstream.log.publisher": "Publisher Writer",
+    "confstream.log.intent": "Writer",
+    "confstream.log.publisher": "Publisher",
     "confstream.masking": "mask_line",
     "confstream.meter": "Meter",
     "confstream.moments": "check_tag format_local format_utc parse_duration",

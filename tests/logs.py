@@ -7,8 +7,8 @@ from confstream.clock import Clock
 from confstream.codec.notes import Descriptor, encode_descriptor
 from confstream.errors import ObjectExistsError
 from confstream.layout import DESCRIPTOR, Fork
-from confstream.log.intent import Intent, Published
-from confstream.log.publisher import GRACE_SECONDS, Publisher, Writer
+from confstream.log.intent import Intent, Published, Writer
+from confstream.log.publisher import GRACE_SECONDS, Publisher
 from confstream.log.reader import LogReader
 from confstream.revision import OK, Authorship, Verdict
 from confstream.store import Store

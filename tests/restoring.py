@@ -10,8 +10,8 @@ from typing import Any
 
 from confstream.clock import Clock, SystemClock
 from confstream.log.identity import find_or_create
-from confstream.log.intent import Intent
-from confstream.log.publisher import Publisher, Writer
+from confstream.log.intent import Intent, Writer
+from confstream.log.publisher import Publisher
 from confstream.log.reader import LogReader
 from confstream.restorer import RestoreOptions, RestoreReport, restore
 from confstream.revision import OK, Authorship, Status, Verdict

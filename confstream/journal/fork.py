@@ -17,8 +17,8 @@ from confstream.journal.ledger import Ledger
 from confstream.journal.phase import UplinkSettings
 from confstream.journal.sources import Sources
 from confstream.layout import Fork
-from confstream.log.intent import Head, Intent
-from confstream.log.publisher import Publisher, Writer
+from confstream.log.intent import Head, Intent, Writer
+from confstream.log.publisher import Publisher
 from confstream.log.reader import LogReader
 from confstream.tree import Entry, apply
 

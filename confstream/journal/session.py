@@ -26,8 +26,8 @@ from confstream.journal.phase import UplinkSettings
 from confstream.journal.sources import Sources
 from confstream.journal.untracked import dropped, untracked
 from confstream.layout import Fork
-from confstream.log.intent import Intent, Published
-from confstream.log.publisher import Publisher, Writer
+from confstream.log.intent import Intent, Published, Writer
+from confstream.log.publisher import Publisher
 from confstream.log.reader import LogReader
 from confstream.meter import Meter
 from confstream.revision import WRITE_ID_SIZE, Authorship, Verdict

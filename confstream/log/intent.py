@@ -1,9 +1,25 @@
-"""What a writer wants published, what came of it, and what it knows of the log. Values."""
+"""Who publishes, what it wants published, what came of it, and what it knows of the log. Values."""
 
 from dataclasses import dataclass, field
 
+from confstream import layout
 from confstream.revision import OK, Authorship, Position, Revision, Verdict
 from confstream.tree import EMPTY, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who publishes: an identity that outlives restarts, and where it runs.
+
+    *id* is part of keys, 1 to 64 of ``0-9a-z``.
+    """
+
+    id: str
+    host: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name under which nobody would find a fork again (P5)."""
+        layout.heartbeat_key(self.id)
 
 
 @dataclass(frozen=True, slots=True)

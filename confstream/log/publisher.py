@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from confstream import layout
 from confstream.clock import Clock
@@ -27,7 +27,7 @@ from confstream.events import about
 from confstream.layout import Fork
 from confstream.log.checkout import follow
 from confstream.log.encoding import encode_against
-from confstream.log.intent import Head, Intent, Published
+from confstream.log.intent import Head, Intent, Published, Writer
 from confstream.log.reader import LogReader
 from confstream.revision import Heartbeat, Revision, Snapshot, Tag
 from confstream.store import Store
@@ -40,14 +40,6 @@ GRACE_SECONDS = 86_400.0
 
 _UNKNOWN_RETRIES = 4
 _UNKNOWN_PAUSE_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """Who publishes: an identity that outlives restarts, and where it runs."""
-
-    id: str
-    host: str
 
 
 class Publisher:

@@ -6,6 +6,7 @@ from confstream.codec.notes import Descriptor, decode_descriptor, encode_descrip
 from confstream.errors import IntegrityError, NoExclusiveCreateError, OutcomeUnknownError
 from confstream.layout import DESCRIPTOR
 from confstream.log.identity import find_or_create
+from confstream.log.intent import Writer
 from confstream.store import Keys, Store
 from confstream.store.memory import MemoryStore
 from confstream.testing import FaultyStore, ManualClock, delay_put, fail_on
@@ -118,3 +119,9 @@ def test_p4_a_descriptor_that_may_yet_arrive_is_not_taken_for_there() -> None:
     fault.release()
 
     assert found_or_created(store, "b" * 32).stream == "a" * 32
+
+
+@pytest.mark.parametrize("name", ["writer-1", "Writer", "", "a/b", "w" * 65])
+def test_p5_a_writer_whose_name_fits_no_key_left_a_fork_that_nobody_could_list(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a writer"):
+        Writer(name, "host")
