@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
+
 from confstream.clock import SystemClock
 
 COMMAND = ".venv/bin/python -m tests.torture"
@@ -72,7 +74,7 @@ def repeat(history: History, seed: int, *, seconds: float = 0, count: int = 1) -
         figures.seeds += 1
         try:
             history(one, figures)
-        except Exception:  # noqa: BLE001 - whatever goes wrong is what is looked for.
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever goes wrong is what is looked for.
             figures.failures.append(Failure(one, traceback.format_exc()))
             break
     return figures
