@@ -1,8 +1,6 @@
 """The storage goes away under load and comes back: edits queue, and all arrive, in order."""
 
 import os
-import signal
-import subprocess
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,56 +14,12 @@ from tests.disks import fill
 from tests.end_to_end.conftest import Replicas
 from tests.end_to_end.content import certified, version_of
 from tests.endpoints import LISTEN, Endpoints
+from tests.fragile import FragileServer
 from tests.processes import Process, confstream
 from tests.proxy import CuttingProxy
-from tests.servers import S3Server, run_seaweed, stop, wait_until
+from tests.servers import run_seaweed
 
 _OPTIONS = ("--profile", "none", "--settle", "0.2s", "--heartbeat", "0")
-
-
-class FragileServer:
-    """SeaweedFS that a test may freeze or kill, and bring back with its data."""
-
-    def __init__(self, server: S3Server) -> None:
-        self.server = server
-        self._revived: subprocess.Popen[bytes] | None = None
-
-    def freeze(self) -> None:
-        """Let it accept connections and answer nothing."""
-        self.server.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self.server.process.send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        self.server.process.kill()
-        self.server.process.wait(10)
-
-    def revive(self) -> None:
-        """Start it again on its data and its ports."""
-        arguments = self.server.process.args
-        assert isinstance(arguments, list)
-        with (self.server.directory / "log").open("ab") as log:
-            self._revived = subprocess.Popen(
-                arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.server.directory
-            )
-        wait_until(self._answers, 60, "the server to be back")
-
-    def close(self) -> None:
-        """End what was revived."""
-        if self._revived is not None:
-            stop(self._revived)
-
-    def _answers(self) -> bool:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-        try:
-            self.server.client.list_buckets()
-        except (BotoCoreError, ClientError):
-            return False
-        return True
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+"""SeaweedFS as it is in a bad week: frozen, killed, and back with its data."""
+
+import signal
+import subprocess
+
+from tests.servers import S3Server, stop, wait_until
+
+
+class FragileServer:
+    """SeaweedFS that a test may freeze or kill, and bring back with its data."""
+
+    def __init__(self, server: S3Server) -> None:
+        self.server = server
+        self._revived: subprocess.Popen[bytes] | None = None
+
+    def freeze(self) -> None:
+        """Let it accept connections and answer nothing."""
+        self.server.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.server.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.server.process.kill()
+        self.server.process.wait(10)
+
+    def revive(self) -> None:
+        """Start it again on its data and its ports."""
+        arguments = self.server.process.args
+        assert isinstance(arguments, list)
+        with (self.server.directory / "log").open("ab") as log:
+            self._revived = subprocess.Popen(
+                arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.server.directory
+            )
+        wait_until(self._answers, 60, "the server to be back")
+
+    def close(self) -> None:
+        """End what was revived."""
+        if self._revived is not None:
+            stop(self._revived)
+
+    def _answers(self) -> bool:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            self.server.client.list_buckets()
+        except (BotoCoreError, ClientError):
+            return False
+        return True
