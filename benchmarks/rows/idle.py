@@ -15,7 +15,6 @@ from benchmarks.world import World
 
 _HOUR = 3600.0
 _BEATS_OF_AN_HOUR = 12
-_WINDOWS = 4
 _BEAT = "PUT of a heartbeat"
 _BEAT_SECONDS = 6
 """Less than that, and nobody would ever seem to rest."""
@@ -33,24 +32,17 @@ def measure(world: World) -> Row:
     beating = [Confstream(client, f"{beat}s") for client in ("s3fs", "lean")]
     sidecars: list[Sidecar] = [*silent, *beating, Litestream(), EVERY_MINUTE, ON_EVENT]
     with watching(world, row, sidecars, files=world.scale.files) as watched:
-        counts: dict[str, Counter[str]] = {name: Counter() for name in watched}
-        busy: dict[str, list[float]] = {name: [] for name in watched}
-        woken: dict[str, list[float]] = {name: [] for name in watched}
-        for _ in range(_WINDOWS):
-            before = {name: footprint.effort(one.pid) for name, one in watched.items()}
-            pause(seconds / _WINDOWS)
-            for name, one in watched.items():
-                spent = footprint.effort(one.pid).since(before[name])
-                busy[name].append(100 * spent.cpu_seconds / (seconds / _WINDOWS))
-                woken[name].append(spent.wakeups / (seconds / _WINDOWS))
-                counts[name].update(_kind(seen) for seen in one.link.take())
+        before = {name: footprint.effort(one.pid) for name, one in watched.items()}
+        pause(seconds)
         for name, one in watched.items():
+            spent = footprint.effort(one.pid).since(before[name])
             held = footprint.memory(one.pid)
+            counts = Counter(_kind(seen) for seen in one.link.take())
             row.add("resident", name, "MiB", [held.rss], f"proportional {held.pss:.0f}, most ever {held.peak:.0f}")
-            row.add("CPU", name, "%", busy[name])
-            row.add("wake-ups", name, "1/s", woken[name])
-            note = ", ".join(f"{count} {kind}" for kind, count in sorted(counts[name].items())) or "none"
-            row.add("requests an hour", name, "", [_of_an_hour(counts[name], seconds)], f"{note} in {seconds:g} s")
+            row.add("CPU", name, "%", [100 * spent.cpu_seconds / seconds])
+            row.add("wake-ups", name, "1/s", [spent.wakeups / seconds])
+            note = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "none"
+            row.add("requests an hour", name, "", [_of_an_hour(counts, seconds)], f"{note} in {seconds:g} s")
     row.notes.append(f"Requests of an hour are extrapolated from {seconds:g} s.")
     row.notes.append(f"A heartbeat came every {beat} s instead of every 5 minutes; an hour has 12 of those.")
     return row
