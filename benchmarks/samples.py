@@ -43,8 +43,9 @@ class Row:
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, contender: str, unit: str, samples: Sequence[float], note: str = "") -> None:
-        """Add a figure."""
-        self.figures.append(Figure(name, contender, unit, list(samples), note))
+        """Add a figure; without samples there is none."""
+        if samples:
+            self.figures.append(Figure(name, contender, unit, list(samples), note))
 
     def add_all(self, name: str, unit: str, samples: Mapping[str, Sequence[float]]) -> None:
         """Add the same figure of several contenders."""

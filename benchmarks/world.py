@@ -33,7 +33,7 @@ _REPLAYS = 4
 class Scale:
     """How much work there is."""
 
-    rounds: int = 11
+    rounds: int = 9
     files: int = 426
     many_files: int = 10_000
     commits: int = 941

@@ -7,7 +7,7 @@ from benchmarks.contenders.confstream import Confstream
 from benchmarks.contenders.contender import Sidecar
 from benchmarks.contenders.litestream import Litestream
 from benchmarks.contenders.rclone import ON_EVENT
-from benchmarks.rows.watched import Watched, pause, plain_paths, settle, watching
+from benchmarks.rows.watched import LOST_SECONDS, Watched, pause, plain_paths, settle, watching
 from benchmarks.samples import Row
 from benchmarks.world import World
 
@@ -52,13 +52,14 @@ def _working(world: World, one: Watched) -> float:
         while time.monotonic() < written_at + _LOOK_SECONDS:
             most = max(most, footprint.memory(one.pid).rss)
         one.wait_for_proof(path, written_at)
+        pause(_LOOK_SECONDS)
     return most
 
 
 def lag(world: World, watched: dict[str, Watched], rounds: int, row: Row) -> dict[str, list[float]]:
     """Return the milliseconds of *rounds* changes by each, one at a time, and add the requests of a change to *row*."""
     lags: dict[str, list[float]] = {name: [] for name in watched}
-    requests = dict.fromkeys(watched, 0)
+    requests, lost = dict.fromkeys(watched, 0), dict.fromkeys(watched, 0)
     paths = plain_paths(next(iter(watched.values())).tree)
     for _ in range(rounds):
         for name in world.chance.sample(sorted(watched), len(watched)):
@@ -66,11 +67,15 @@ def lag(world: World, watched: dict[str, Watched], rounds: int, row: Row) -> dic
             requests[name] += len(one.link.take())
             written_at = one.write(path, workload.text(world.chance, _LINES))
             durable_at, until_then = one.wait_for_proof(path, written_at)
-            lags[name].append(1000 * (durable_at - written_at))
             requests[name] += until_then
+            if durable_at is None:
+                lost[name] += 1
+            else:
+                lags[name].append(1000 * (durable_at - written_at))
             # Whoever looks at intervals must not always be met at the same point of one.
             pause(world.chance.uniform(*_PAUSE_SECONDS))
     for name, one in watched.items():
         row.add("requests per change", name, "", [(requests[name] + len(one.link.take())) / rounds])
+        row.add("lost", name, "", [lost[name]], f"of {rounds}: not durable within {LOST_SECONDS:g} s")
     settle(list(watched.values()))
     return lags
