@@ -24,6 +24,8 @@ def main() -> None:
     document: dict[str, Any] = {"rows": {}}
     for path in options.results:
         read = json.loads(path.read_text(encoding="utf-8"))
+        for row in read["rows"].values():
+            row["measured"] = _when(read["conditions"])
         document |= {**read, "rows": document["rows"] | read["rows"]}
     text = "\n".join(report(document)) + "\n"
     if options.into is None:
@@ -50,17 +52,21 @@ def report(document: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     yield from (_bar(judged, document["rows"]) for judged in judge(document["rows"]))
     for name, row in document["rows"].items():
-        yield from ("", f"### {name}: {row['question']}", "")
+        yield from ("", f"### {name}: {row['question']}", "", f"Measured {row['measured']}.", "")
         yield from _row(row)
 
 
 def _conditions(found: Mapping[str, Any]) -> Iterator[str]:
     versions = ", ".join(f"{name}: {version}" for name, version in found["versions"].items())
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version)
-    load = f"load average {found['load'][0]:g} before, {found['load_after'][0]:g} after"
-    yield f"Measured {found['date']} at {found['commit'] or 'no commit'}, {load};"
+    yield f"Measured {_when(found)};"
     yield f"{found['cpu']}, {found['cpus']} CPUs, {found['kernel']} ({found['machine']}), Python {found['python']};"
-    yield f"{versions}; {packages}; seed {found['seed']}, {found['scale']['rounds']} rounds."
+    yield f"{versions}; {packages}; seed {found['seed']}."
+
+
+def _when(found: Mapping[str, Any]) -> str:
+    load = f"load average {found['load'][0]:g} before, {found['load_after'][0]:g} after"
+    return f"{found['date']} at {found['commit'] or 'no commit'}, {found['scale']['rounds']} rounds, {load}"
 
 
 def _bar(judged: Judged, rows: Mapping[str, Any]) -> str:
