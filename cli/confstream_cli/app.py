@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import confstream
-from confstream_cli import environment, findings, logs, output, shortcut
+from confstream_cli import environment, findings, logs, output, shortcut, values
 from confstream_cli.commands import (
     EXAMPLES,
     backend,
@@ -108,6 +108,7 @@ def run(args: Sequence[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in arguments or os.environ.get("CONFSTREAM_DEBUG", "0").lower() not in {"", "0", "false", "no"}
     output.prepare()
+    values.keep_plain()
     try:
         code = _guarded([argument for argument in arguments if argument != "--debug"], debug=debug)
         sys.stdout.flush()

@@ -13,7 +13,7 @@ from tests.servers import S3Server
 pytest.importorskip("obstore", reason="obstore is not installed")
 
 # asyncio is here for all that s3fs brings: it alone costs as much as the lean client.
-HEAVY = {"fsspec", "s3fs", "aiobotocore", "botocore", "aiohttp", "asyncio", "ssl", "http"}
+HEAVY = {"fsspec", "s3fs", "aiobotocore", "botocore", "aiohttp", "asyncio", "ssl", "http", "pydantic"}
 
 
 def imported(*arguments: str | Path) -> set[str]:
