@@ -9,6 +9,7 @@ ends the build, so that this list stays true.
 import gzip
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ AWS_SERVICES = frozenset({"s3", "signin", "sso", "sso-oidc", "sts"})
 UNUSED_FILES = ("tests", "*.pyx", "*.pxd", "*.pxi", "*.c", "*.h", "*.pyi")
 """Within packages: what serves their developers."""
 
+_ELF_OF_64_BITS_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
+_HEADER_BYTES, _SEGMENTS_AT, _SECTIONS_AT, _SEGMENT_SIZE_AT, _SECTION_COUNT_AT = 64, 32, 40, 54, 60
+
 
 def main() -> None:
     environment = Path(sys.argv[1])
@@ -39,6 +43,8 @@ def main() -> None:
     for path in [*_unused_files(packages), *_unused_services(packages / "botocore" / "data")]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     _shorten(packages / "botocore" / "data")
+    for library in packages.glob("**/*.so*"):
+        _strip(library)
     installed = {path.name.partition("-")[0].lower().replace("_", "-") for path in packages.glob("*.dist-info")}
     if missing := UNUSED_PACKAGES.keys() - installed:
         sys.exit(f"not installed, so take it off the list in {__file__}: {', '.join(sorted(missing))}")
@@ -64,6 +70,23 @@ def _shorten(descriptions: Path) -> None:
     for path in descriptions.glob("*/*/service-2.json.gz"):
         described = _without_words(json.loads(gzip.decompress(path.read_bytes())))
         path.write_bytes(gzip.compress(json.dumps(described).encode(), mtime=0))
+
+
+def _strip(library: Path) -> None:
+    """Cut off what is behind the segments of *library*: names and notes for debuggers, which no loader reads."""
+    content = bytearray(library.read_bytes())
+    if content[:6] != _ELF_OF_64_BITS_LITTLE_ENDIAN:
+        return
+    (first,) = struct.unpack_from("<Q", content, _SEGMENTS_AT)
+    size, count = struct.unpack_from("<HH", content, _SEGMENT_SIZE_AT)
+    ends = [_HEADER_BYTES, first + size * count]
+    for number in range(count):
+        offset, _, _, length = struct.unpack_from("<4Q", content, first + size * number + 8)
+        ends.append(offset + length)
+    # There is no table of sections any more, and no section with their names.
+    struct.pack_into("<Q", content, _SECTIONS_AT, 0)
+    struct.pack_into("<HH", content, _SECTION_COUNT_AT, 0, 0)
+    library.write_bytes(content[: max(ends)])
 
 
 def _without_words(part: Any) -> Any:

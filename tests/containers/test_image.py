@@ -127,6 +127,7 @@ def test_a_module_that_is_missing_breaks_the_build_and_is_named(
     )
 
     assert whole.code == 0, whole
+    assert "made, with all that belongs to it: s3fs, lean" in whole.stdout
     assert broken.code != 0, broken
     assert "yaml" in broken.stdout + broken.stderr
     # The build does the same.
