@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from confstream.errors import ConfstreamError, ObjectExistsError, ObjectMissingError, UsageError
-from confstream.store import Store, prove_exclusive_create
+from confstream.store import Store, open_store, prove_exclusive_create
+from tests.servers import S3Server
 
 ODD_KEYS = [
     "odd/ space",
@@ -160,6 +161,20 @@ def test_what_is_created_or_deleted_shows_in_the_next_listing_and_read(store: St
     store.delete(["log/0", "log/2"])
 
     assert store.list("log/") == ["log/1"]
+
+
+def test_what_another_client_creates_or_deletes_shows_in_the_next_listing_and_read(
+    direct: Store, moto_server: S3Server
+) -> None:
+    other = open_store(direct.url, storage_options=moto_server.quick_options)
+    assert direct.list("log/") == []
+
+    other.put("log/1", b"x")
+    assert direct.list("log/") == ["log/1"]
+    assert direct.get("log/1") == b"x"
+
+    other.delete(["log/1"])
+    assert direct.list("log/") == []
 
 
 def test_deleting_what_is_not_there_is_no_error(store: Store) -> None:

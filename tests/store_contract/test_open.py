@@ -1,6 +1,7 @@
 """From URLs and options to stores, and what of them may be shown."""
 
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -190,6 +191,39 @@ def test_p5_a_wrapper_that_drops_the_condition_is_found_out(tmp_path: Path) -> N
 
     with pytest.raises(NoExclusiveCreateError):
         prove_exclusive_create(fsspec_store("/cached/replica", cached))
+
+
+class Remembering:
+    """A file system in memory that answers a listing from what it remembers, as most backends of fsspec can."""
+
+    def __init__(self) -> None:
+        import fsspec  # noqa: PLC0415
+
+        self._inner = fsspec.filesystem("memory")
+        self._remembered: dict[str, Any] = {}
+
+    def invalidate_cache(self) -> None:
+        self._remembered.clear()
+
+    def ls(self, path: str, **options: Any) -> Any:
+        if path not in self._remembered:
+            self._remembered[path] = self._inner.ls(path, **options)
+        return self._remembered[path]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def test_p5_what_a_file_system_remembers_of_a_listing_is_never_believed() -> None:
+    root = f"/remembered-{secrets.token_hex(8)}"
+    store, other = fsspec_store(root, Remembering()), fsspec_store(root, Remembering())
+    other.put("log/1", b"x")
+    assert store.list() == ["log/1"]
+
+    other.put("log/2", b"x")
+    assert store.list() == ["log/1", "log/2"]
+    other.delete(["log/1"])
+    assert store.list() == ["log/2"]
 
 
 class Backend:

@@ -32,6 +32,28 @@ def test_a_replaced_file_is_whole_and_private(tmp_path: Path, descriptor: int) -
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_p4_bytes_are_synced_before_their_name_and_the_name_before_success(
+    descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    sync, rename = os.fsync, os.rename
+
+    def recording_sync(synced: int) -> None:
+        steps.append("sync directory" if stat.S_ISDIR(os.fstat(synced).st_mode) else "sync file")
+        sync(synced)
+
+    def recording_rename(source: bytes, target: bytes, **where: int) -> None:
+        steps.append("rename")
+        rename(source, target, **where)
+
+    monkeypatch.setattr(os, "fsync", recording_sync)
+    monkeypatch.setattr(os, "rename", recording_rename)
+
+    durable.replace(descriptor, b"a", b"new")
+
+    assert steps == ["sync file", "rename", "sync directory"]
+
+
 def test_a_replace_that_fails_leaves_what_was_there_and_nothing_else(tmp_path: Path, descriptor: int) -> None:
     (tmp_path / "a").mkdir()
 

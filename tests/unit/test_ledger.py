@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import random
+import shutil
 import stat
 import subprocess
 import sys
@@ -421,6 +422,24 @@ def test_a_state_file_that_cannot_be_replaced_stops_nothing_for_good(tmp_path: P
     with _open(tmp_path / "state") as ledger:
         assert ledger.base == _position(1)
         assert [draft.time_ns for draft in ledger.pending] == [3]
+
+
+def test_p4_killed_before_the_state_names_the_new_log_everything_is_in_the_old_one(tmp_path: Path) -> None:
+    state, killed = tmp_path / "state", tmp_path / "killed"
+    with _open(state) as ledger:
+        _write(ledger, 1, b"f", b"x")
+        (state / "state").rename(tmp_path / "aside")
+        (state / "state").mkdir()
+        with pytest.raises(UnavailableError, match="state: Is a directory"):
+            ledger.checkpoint()
+        shutil.copytree(state, killed)
+        (state / "state").rmdir()
+        shutil.copy(tmp_path / "aside", state / "state")
+    (killed / "state").rmdir()
+    (tmp_path / "aside").rename(killed / "state")
+
+    with _open(killed) as ledger:
+        assert [draft.time_ns for draft in ledger.pending] == [1]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from confstream.revision import Status, Verdict
 from confstream.store import MeteredStore
 from confstream.store.memory import MemoryStore
 from confstream.testing import FaultyStore, ManualClock, damage
+from confstream.tree import diff
 from tests.logs import DAY, Scribe, grow, read_all
 
 BAD = Verdict(Status.SUSPICIOUS, ("blank",))
@@ -53,6 +56,30 @@ def test_p8_a_gap_is_an_error_that_names_the_nearest_revisions() -> None:
     with pytest.raises(IntegrityError, match="revision 6 and revision 10"):
         LogReader(store).revision(7)
     assert LogReader(store).checkout(15).position.number == 15
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"tree_hash": bytes(32)}, "the tree does not match the hash"), ({"previous": bytes(32)}, "does not follow")],
+    ids=["another tree", "another log"],
+)
+def test_p9_a_revision_that_is_whole_and_yet_wrong_is_neither_restored_nor_built_on(
+    wrong: dict[str, Any], said: str
+) -> None:
+    store = MemoryStore()
+    scribe = Scribe(store)
+    scribe.write(a_yml=b"1\n")
+    other = Scribe(store, writer="w2")
+    publisher, intent = scribe.publisher, scribe.intent({"a.yml": b"2\n", "b.yml": b"3\n"})
+    # As a writer with a fault would leave it, or somebody who copied an object: every checksum is right.
+    made = replace(publisher._next(intent, tuple(diff(publisher.head.tree, intent.tree))), **wrong)
+    store.put(log_key(2), publisher._encode(made, scribe.contents.__getitem__, scribe.contents.get))
+
+    with pytest.raises(IntegrityError, match=said):
+        LogReader(store).checkout(2)
+    with pytest.raises(IntegrityError, match=said):
+        other.write({"a.yml": b"other\n"})
+    assert read_all(store, 1) == {"a.yml": b"1\n"}
 
 
 def test_p8_a_damaged_revision_is_an_error_that_names_it_and_the_nearest_revisions() -> None:
