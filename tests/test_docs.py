@@ -1,8 +1,10 @@
 """README says what is so: its commands run, its Python runs, its tables are those of the code."""
 
 import importlib
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,17 +15,19 @@ import yaml
 from confstream.settings import parse, schema
 from confstream.tracking import TrackOptions, track
 from confstream_cli.app import EXIT_CODES, app
+from tests.torture import __main__ as torture
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 
 
-def _tested(language: str) -> list[str]:
-    return re.findall(rf"<!-- tested -->\n```{language}\n(.*?)```", README, re.DOTALL)
+def _tested(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"<!-- tested -->\n```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def _first_column(title: str) -> list[str]:
-    (table,) = re.findall(rf"^\| {title} \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+def _first_column(title: str, text: str = README) -> list[str]:
+    (table,) = re.findall(rf"^\| {title} \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     return [row.split("|")[1].strip() for row in table.splitlines()]
 
 
@@ -104,3 +108,28 @@ def test_the_demo_shows_what_it_says() -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "\x1b" not in ended.stdout
     assert "Everything was as it should be" in ended.stdout
+
+
+def test_the_report_on_reliability_has_every_part_of_the_torture_and_commands_that_can_be_given() -> None:
+    listed = {cell.strip("`") for cell in _first_column("part", RELIABILITY)}
+    assert torture.parts().keys() <= listed
+
+    (script,) = _tested("sh", RELIABILITY)
+    given = [shlex.split(line, comments=True) for line in script.splitlines()]
+    commands = [words[3:] for words in given if words[1:3] == ["-m", "tests.torture"]]
+    assert commands
+    for arguments in commands:
+        torture.parse(arguments)
+    (made,) = [words for words in given if words[0] == "make"]
+    target, name = made[1], made[2].partition("=")[0]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert re.search(rf"^{name} \?=", makefile, re.MULTILINE)
+
+
+def test_the_command_that_shows_one_history_again_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    (script,) = _tested("sh", RELIABILITY)
+    (line,) = [line for line in script.splitlines() if "--seconds 0 " in line]
+
+    assert torture.main(shlex.split(line, comments=True)[3:]) == 0
+    assert json.loads(capsys.readouterr().out)["failures"] == []
