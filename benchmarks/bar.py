@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-RESTORERS = ("rclone", "rclone tuned", "restic", "Litestream")
+RESTORERS = ("rclone", "rclone tuned", "restic")
+"""Not Litestream, which brings a database and no files yet."""
+
 REMEMBERERS = ("restic", "Litestream")
 LEAN = ("confstream lean", "confstream")
 """Who is meant: the first of these that was measured."""

@@ -30,7 +30,14 @@ def measure(world: World) -> Row:
     beat = max(_BEAT_SECONDS, round(seconds / 3))
     silent = [Confstream(client, "0", ", no heartbeat") for client in ("s3fs", "lean")]
     beating = [Confstream(client, f"{beat}s") for client in ("s3fs", "lean")]
-    sidecars: list[Sidecar] = [*silent, *beating, Litestream(), EVERY_MINUTE, ON_EVENT]
+    sidecars: list[Sidecar] = [
+        *silent,
+        *beating,
+        Litestream(),
+        Litestream("Litestream, 10 ms", "10ms"),
+        EVERY_MINUTE,
+        ON_EVENT,
+    ]
     with watching(world, row, sidecars, files=world.scale.files) as watched:
         before = {name: footprint.effort(one.pid) for name, one in watched.items()}
         pause(seconds)
