@@ -6,27 +6,15 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 import confstream
 from confstream_cli import environment, findings, logs, output, shortcut, values
-from confstream_cli.commands import (
-    EXAMPLES,
-    backend,
-    doctor,
-    health,
-    log,
-    probe,
-    replicate,
-    restore,
-    revision,
-    settings,
-    supervise,
-    upkeep,
-)
+from confstream_cli.commands import EXAMPLES
 
 EXIT_CODES: dict[type[confstream.ConfstreamError], int] = {
     confstream.ConfstreamError: 1,
@@ -48,47 +36,62 @@ EXIT_CODES: dict[type[confstream.ConfstreamError], int] = {
 
 _INTERRUPTED, _PIPE_CLOSED = 130, 141
 
-app = typer.Typer(
-    name="confstream",
-    help="A journal for configuration directories: every write kept, any point in time restored.",
-    epilog="Every option has a CONFSTREAM_* variable; lists are separated by blanks there. Errors have the exit codes"
-    " that README lists.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
 # "-3" is a revision, so these two take what looks like an option, and refuse it themselves where it is none.
 _NUMBERS = {"ignore_unknown_options": True}
-for _name, _function, _settings in (
-    ("replicate", replicate.replicate, None),
-    ("restore", restore.restore, None),
-    ("run", supervise.run, None),
-    ("log", log.log, None),
-    ("show", revision.show, _NUMBERS),
-    ("cat", revision.cat, None),
-    ("ls", revision.ls, None),
-    ("diff", revision.diff, _NUMBERS),
-    ("status", health.status, None),
-    ("health", probe.health, None),
-    ("verify", upkeep.verify, None),
-    ("compact", upkeep.compact, None),
-    ("tag", upkeep.tag, None),
-    ("check-backend", backend.check_backend, None),
-    ("doctor", doctor.doctor, None),
-    ("config", settings.config, None),
-    ("profile", settings.profile, None),
-):
-    app.command(_name, epilog=f"Example: {EXAMPLES[_name]}", context_settings=_settings)(_function)
+_COMMANDS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+    "replicate": ("replicate", "replicate", None),
+    "restore": ("restore", "restore", None),
+    "run": ("supervise", "run", None),
+    "log": ("log", "log", None),
+    "show": ("revision", "show", _NUMBERS),
+    "cat": ("revision", "cat", None),
+    "ls": ("revision", "ls", None),
+    "diff": ("revision", "diff", _NUMBERS),
+    "status": ("health", "status", None),
+    "health": ("probe", "health", None),
+    "verify": ("upkeep", "verify", None),
+    "compact": ("upkeep", "compact", None),
+    "tag": ("upkeep", "tag", None),
+    "check-backend": ("backend", "check_backend", None),
+    "doctor": ("doctor", "doctor", None),
+    "config": ("settings", "config", None),
+    "profile": ("settings", "profile", None),
+}
+"""The module and the function of each command: only those of the one that is asked for are imported."""
 
 
-@app.command("version", epilog=f"Example: {EXAMPLES['version']}")
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute is anything.
+    if name == "app":
+        return app_with(_COMMANDS)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def app_with(names: Iterable[str]) -> typer.Typer:
+    """Return the command line with the commands *names*, and ``version``."""
+    made = typer.Typer(
+        name="confstream",
+        help="A journal for configuration directories: every write kept, any point in time restored.",
+        epilog="Every option has a CONFSTREAM_* variable; lists are separated by blanks there. Errors have the exit"
+        " codes that README lists.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    for name in names:
+        module, function, settings = _COMMANDS[name]
+        command = getattr(import_module(f"confstream_cli.commands.{module}"), function)
+        made.command(name, epilog=f"Example: {EXAMPLES[name]}", context_settings=settings)(command)
+    made.command("version", epilog=f"Example: {EXAMPLES['version']}")(_version)
+    made.callback(invoke_without_command=True)(_root)
+    return made
+
+
 def _version() -> None:
     """Print the version."""
     output.Page().line(f"confstream {shortcut.version()}")
 
 
-@app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
@@ -133,9 +136,14 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
             # That one says so itself, with everything else that is wrong.
             _check_environment()
         logs.configure(logs.WARNING)
-        found = typer.main.get_command(app).main(
-            supervise.with_command(arguments), prog_name="confstream", standalone_mode=False
-        )
+        name = next((one for one in arguments if not one.startswith("-")), "")
+        if name == "run":
+            from confstream_cli.commands.supervise import with_command  # noqa: PLC0415 - only for this one
+
+            arguments = with_command(arguments)
+        # Help, and what is no command, need all of them.
+        command = typer.main.get_command(app_with([name] if name in _COMMANDS else _COMMANDS))
+        found = command.main(arguments, prog_name="confstream", standalone_mode=False)
         return found if isinstance(found, int) else 0
     except (BrokenPipeError, output.PipeClosedError):
         raise
