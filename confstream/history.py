@@ -18,6 +18,7 @@ from confstream.moments import Pick
 from confstream.revision import OK, Authorship, Heartbeat, Status, Verdict
 from confstream.textdiff import Side, path_fields, unified
 from confstream.tree import Change, Entry, Kind, Op, Tree
+from confstream.tree import diff as tree_changes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -302,13 +303,23 @@ class History:
 
     def diff(self, old: At, new: At = None, path: str | bytes | None = None, *, mask: bool = True) -> Iterator[str]:
         """Yield one unified diff for each file that differs between two moments, secrets masked unless told not to."""
-        wanted = None if path is None else _path(path)
-        before, after = (self.checkout(at, lambda one: wanted is None or _covers(wanted, one)) for at in (old, new))
+        self.expect(old, new)
+        targets = self.resolve(old), self.resolve(new)
+        self.expect(*targets)
+        # Few files differ, and only their contents are decoded.
+        paths = (change.path for change in tree_changes(*map(self.tree, targets)))
+        changed = {one for one in paths if path is None or _covers(_path(path), one)}
+        before, after = (self.checkout(target, changed.__contains__) for target in targets)
         try:
-            yield from tree_diff(before, after, lambda one: wanted is None or _covers(wanted, one), mask=mask)
+            yield from tree_diff(before, after, changed.__contains__, mask=mask)
         finally:
             before.close()
             after.close()
+            self.reader.drop()
+
+    def expect(self, *ats: At) -> None:
+        """Begin to read what checkouts of *ats* take, all at once, as far as they tell which revisions are meant."""
+        self.reader.expect([_foreseen(at, self.head) for at in ats])
 
     def _of_fork(self, spec: moments.RevisionSpec) -> Target:
         forks = {fork.name: fork for fork in self.reader.require().forks}
@@ -369,6 +380,17 @@ def _covers(wanted: bytes, path: bytes) -> bool:
 
 def _shown(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
+
+
+def _foreseen(at: At, head: int) -> int:
+    """Return the number of the revision that *at* means, 0 if that takes a request to tell."""
+    if isinstance(at, Target):
+        return 0 if at.entry.fork else at.number
+    try:
+        spec = moments.parse_revision(str(Pick.LATEST if at is None else at))
+    except UsageError:
+        return 0
+    return {Pick.NUMBER: spec.number, Pick.BACK: head - spec.number, Pick.LATEST: head}.get(spec.pick, 0)
 
 
 def _similar(path: bytes, among: Iterable[bytes]) -> str:

@@ -4,9 +4,10 @@ A content is stored once. Where it is not in the object, it is *referenced*: a
 file of the tree before, or earlier in the same pack, holds the same bytes.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 from confstream.codec import frames
 from confstream.codec.envelope import METADATA_SIZE_MAX, ObjectKind, read_header, read_metadata, seal, unseal
@@ -35,6 +36,8 @@ CONTENT_SIZE_MAX = 1 << 28
 """256 MiB: the largest file that a replica holds."""
 
 PACK_REVISIONS_MAX = 1 << 16
+_Parts = Iterator[tuple[bytes, bytes]]
+_Wanted = Container[bytes] | None
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,8 @@ class RevisionObject:
         """Yield hash and content of every file in the object, verified; *previous* gives a path's old content."""
         entries = self.contents.inline_entries
         prefix = (previous(path) for path in self.prefix_paths)
-        yield from _verified(
-            frames.split(self.frame, key, [entry.size for entry in entries], prefix=prefix), entries, key
-        )
+        parts = frames.split(self.frame, key, [entry.size for entry in entries], prefix=prefix)
+        yield from _verified(parts, entries, key)
 
 
 def encode_revision(
@@ -156,14 +158,14 @@ class Pack:
         """Return the number of the last revision, inclusive."""
         return self.revisions[-1].revision.number
 
-    def read(self, key: str, last: int | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield hash and content of every file in the pack, verified, up to revision *last*."""
-        entries = [(made.revision.number, entry) for made in self.revisions for entry in made.contents.inline_entries]
-        parts = frames.split(self.frame, key, [entry.size for _, entry in entries])
-        for (number, entry), found in zip(entries, _verified(parts, [entry for _, entry in entries], key), strict=True):
-            if last is not None and number > last:
-                return
-            yield entry.hash, found[1]
+    def read(self, key: str, last: int | None = None, wanted: _Wanted = None) -> _Parts:
+        """Yield hash and content of every file in the pack, verified, up to revision *last*; only those *wanted*."""
+        entries = [entry for made in self.revisions for entry in made.contents.inline_entries]
+        parts = frames.split(self.frame, key, [entry.size for entry in entries])
+        if last is not None and last < self.last:
+            count = sum(len(made.contents.inline) for made in self.revisions if made.revision.number <= last)
+            parts, entries = islice(parts, count), entries[:count]
+        yield from _verified(parts, entries, key, wanted)
 
 
 def encode_pack(revisions: Sequence[RevisionObject], contents: Callable[[bytes], bytes], created_ns: int) -> bytes:
@@ -200,8 +202,7 @@ def decode_pack_index(head: bytes, key: str) -> Pack:
 
 def complete_pack(body: bytes, key: str, index: Pack) -> Pack:
     """Return the pack in *body*, whose *index* was decoded before: it never changes, and that takes long."""
-    _, frame = unseal(body, ObjectKind.PACK, key)
-    return replace(index, frame=frame)
+    return replace(index, frame=unseal(body, ObjectKind.PACK, key)[1])
 
 
 @dataclass(frozen=True)
@@ -212,10 +213,10 @@ class SnapshotObject:
     contents: Contents
     frame: bytes = b""
 
-    def read(self, key: str) -> Iterator[tuple[bytes, bytes]]:
-        """Yield hash and content of every file in the snapshot, verified."""
+    def read(self, key: str, wanted: _Wanted = None) -> _Parts:
+        """Yield hash and content of every file in the snapshot, verified; only those *wanted*."""
         entries = self.contents.inline_entries
-        yield from _verified(frames.split(self.frame, key, [entry.size for entry in entries]), entries, key)
+        yield from _verified(frames.split(self.frame, key, [entry.size for entry in entries]), entries, key, wanted)
 
 
 def encode_snapshot(snapshot: Snapshot, contents: Callable[[bytes], bytes], blobs: Collection[bytes] = ()) -> bytes:
@@ -284,9 +285,11 @@ def decode_blob(body: bytes, key: str, expected: bytes) -> bytes:
     return content
 
 
-def _verified(parts: Iterable[bytes], entries: Sequence[Entry], key: str) -> Iterator[tuple[bytes, bytes]]:
+def _verified(parts: Iterable[bytes], entries: Sequence[Entry], key: str, wanted: _Wanted = None) -> _Parts:
     # A frame decoded against the wrong prefix gives wrong bytes without an error: only the hash tells (P9).
     for entry, content in zip(entries, parts, strict=True):
+        if wanted is not None and entry.hash not in wanted:
+            continue
         if content_hash(content) != entry.hash:
             raise IntegrityError(f"{key}: the content of {entry.path!r} does not match its hash")
         yield entry.hash, content

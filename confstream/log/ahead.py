@@ -4,7 +4,8 @@ Whoever knows what comes next says so; everybody else reads as ever, and waits l
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 from confstream import layout, plan
@@ -20,35 +21,41 @@ Request = tuple[str, int, int | None]
 """What ``Store.get`` takes: a key, the first byte, and how many; None for all of the rest."""
 
 
-def requests(listing: Listing, numbers: Sequence[int], *, index_only: bool) -> Iterator[Request]:
-    """Yield what a checkout of the first of *numbers* will ask for, with the records of the others and all heartbeats.
+def requests(
+    listing: Listing, numbers: Iterable[int], records: Iterable[int] = (), *, index_only: bool, beats: bool
+) -> Iterator[Request]:
+    """Yield what checkouts of *numbers* will ask for, the *records* of others, and all heartbeats if *beats*.
 
     Nothing for what cannot be reached: whoever asks for that is told why.
     """
-    for position, number in enumerate(numbers):
-        if position:
-            units, snapshot = plan.units(listing, number, number) or (), 0
-        else:
-            route = plan.route(listing, number)
-            units, snapshot = (route.units, route.snapshot) if route is not None else ((), 0)
-        part = INDEX_GUESS if index_only or position else None
-        if snapshot:
-            yield layout.snapshot_key(snapshot), 0, part
-        yield from ((unit.key, 0, part if unit.packed else None) for unit in units)
-    yield from ((layout.heartbeat_key(writer), 0, NOTE_OBJECT_SIZE_MAX) for writer in listing.heartbeats)
+    part = INDEX_GUESS if index_only else None
+    for number in numbers:
+        route = plan.route(listing, number)
+        if route is None:
+            continue
+        if route.snapshot:
+            yield layout.snapshot_key(route.snapshot), 0, part
+        yield from ((unit.key, 0, part if unit.packed else None) for unit in route.units)
+    for number in records:
+        units = plan.units(listing, number, number) or ()
+        yield from ((unit.key, 0, INDEX_GUESS if unit.packed else None) for unit in units)
+    if beats:
+        yield from ((layout.heartbeat_key(writer), 0, NOTE_OBJECT_SIZE_MAX) for writer in listing.heartbeats)
 
 
 class ReadAhead:
     """A store in front of *inner*, which ``begin`` asks for many objects at the same time.
 
     What was read ahead is given out until ``drop``, in parts if asked for; what
-    is large, and an error, only once. All methods may be called from several threads.
+    is large as often as it was named in one ``begin``, and an error once. All
+    methods may be called from several threads.
     """
 
     def __init__(self, inner: Store, workers: int) -> None:
         self.inner = inner
         self._workers = workers
         self._begun: dict[Request, Future[bytes]] = {}
+        self._uses: Counter[Request] = Counter()
         self._lock = threading.Lock()
 
     @property
@@ -59,13 +66,11 @@ class ReadAhead:
     def begin(self, requests: Iterable[Request]) -> None:
         """Begin to read *requests*, except what is on its way already."""
         with self._lock:
-            new = [
-                one
-                for one in dict.fromkeys(requests)
-                if one not in self._begun and (one[0], 0, None) not in self._begun
-            ]
+            wanted = Counter(requests)
+            new = [one for one in wanted if one not in self._begun and (one[0], 0, None) not in self._begun]
             if not new:
                 return
+            self._uses.update({one: wanted[one] for one in new})
             pool = ThreadPoolExecutor(min(self._workers, len(new)), "confstream-ahead")
             for one in new:
                 self._begun[one] = pool.submit(carrying(self.inner.get), *one)
@@ -75,7 +80,7 @@ class ReadAhead:
     def drop(self) -> None:
         """Forget what nobody asked for; what was not sent yet is not."""
         with self._lock:
-            begun, self._begun = self._begun, {}
+            begun, self._begun, self._uses = self._begun, {}, Counter()
         for future in begun.values():
             future.cancel()
 
@@ -99,12 +104,14 @@ class ReadAhead:
         if request != (key, first, size):
             return body[first:] if size is None else body[first : first + size]
         if len(body) > _KEPT_SIZE_MAX:
-            self._forget(request)
+            self._forget(request, used=1)
         return body
 
-    def _forget(self, request: Request) -> None:
+    def _forget(self, request: Request, used: int | None = None) -> None:
         with self._lock:
-            self._begun.pop(request, None)
+            self._uses[request] -= used or self._uses[request]
+            if self._uses[request] <= 0:
+                self._begun.pop(request, None)
 
     def put(self, key: str, body: bytes) -> None:
         """Create *key*."""

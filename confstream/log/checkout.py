@@ -151,12 +151,12 @@ def _decode(
     if not needed:
         return
     if base.source is not None:
-        yield from ((digest, content) for digest, content in base.source[0].read(base.source[1]) if digest in needed)
+        yield from base.source[0].read(base.source[1], needed)
     entries, number = dict(base.tree), base.position.number
     for step in steps:
         if step.pack is not None:
             last = step.revisions[-1].revision.number if step.revisions else 0
-            yield from ((digest, content) for digest, content in step.pack.read(step.key, last) if digest in needed)
+            yield from step.pack.read(step.key, last, needed)
         for made in step.revisions:
             if made.revision.number <= number:
                 continue

@@ -64,13 +64,12 @@ class LogReader:
         self.drop()
         return self._relist()
 
-    def expect(self, *numbers: int, index_only: bool = False) -> None:
-        """Begin to read all that a checkout of the first of *numbers* takes, all heartbeats, and the others' records.
-
-        By one round trip; nothing is waited for. *index_only* is meant as in ``checkout``.
-        """
+    def expect(
+        self, numbers: Iterable[int], records: Iterable[int] = (), *, index_only: bool = False, beats: bool = False
+    ) -> None:
+        """Begin to read what checkouts of *numbers* take, the *records* of others, and all heartbeats if *beats*."""
         listing = self._sound(self.listing)
-        self._ahead.begin(requests(listing, numbers, index_only=index_only))
+        self._ahead.begin(requests(listing, numbers, records, index_only=index_only, beats=beats))
 
     def drop(self) -> None:
         """Forget what was read ahead and not asked for."""
@@ -279,8 +278,9 @@ class LogReader:
             begin = pool.submit(carrying(self._begin), route.snapshot, index_only=index_only)
             steps = list(self.each(lambda unit: self._step(unit, number, index_only=index_only), route.units))
             base = begin.result()
-        # It is in the steps now, and as large as they are.
-        self._pack = None
+        if self._pack is not None:
+            # Its contents are in the steps now, and as large as they are.
+            self._pack = self._pack[0], replace(self._pack[1], frame=b"")
         self._check_beginning(base, steps)
         if index_only:
             return assemble(base, steps, lambda _path: False, self.blob)

@@ -130,7 +130,8 @@ def foresee(history: History, options: RestoreOptions, *, index_only: bool) -> N
         spec = moments.parse_revision(options.revision)
         numbers = {Pick.NUMBER: spec.number, Pick.BACK: head - spec.number, Pick.TAG: 0, Pick.FORK: 0}
         number = numbers.get(spec.pick, head)
-    history.reader.expect(*([number, head] if 0 < number <= head else [head]), index_only=index_only or number <= 0)
+    found = 0 < number <= head
+    history.reader.expect([number] if found else [], [head], index_only=index_only, beats=True)
 
 
 def resolve(history: History, options: RestoreOptions) -> Target:

@@ -1,17 +1,20 @@
 """What is read ahead: at the same time, once, and with the answers and errors that a read would have had."""
 
+import random
 import threading
 from pathlib import Path
 
 import pytest
 
+from confstream.compactor import compact
 from confstream.errors import ObjectMissingError, UnavailableError
+from confstream.history import History
 from confstream.log.ahead import ReadAhead
 from confstream.log.reader import LogReader
 from confstream.store.memory import MemoryStore
 from confstream.store.metered import MeteredStore
 from confstream.testing import FaultyStore, ManualClock, fail_on
-from tests.logs import grow
+from tests.logs import Scribe, grow
 from tests.restoring import Replica
 
 PATIENCE_SECONDS = 20.0
@@ -81,7 +84,8 @@ def test_what_was_begun_is_read_once_and_given_out_in_parts_too(size: int, reque
 
     assert (ahead.get("log/1", 0, 4), ahead.get("log/1", 8, 4)) == (body[:4], body[8:12])
     assert (ahead.get("log/1"), ahead.get("log/1")) == (body, body)
-    # What is large is not held until somebody may ask once more (P14).
+    assert ahead.get("log/1") == body
+    # What is large is not held for longer than it was named (P14).
     assert store.calls["get"] == requests
 
 
@@ -132,3 +136,29 @@ def _copy(store: object, before: object) -> MemoryStore:
     made = MemoryStore(before=before)  # type: ignore[arg-type]
     made._shelf = store._shelf
     return made
+
+
+def test_p11_a_diff_asks_for_both_moments_at_once_and_for_nothing_twice() -> None:
+    replica = _restorable(10)
+    together = Together(1 + 5)  # one snapshot for both, and the tail
+    with History(_copy(replica.store, together), replica.clock) as history:
+        text = "".join(history.diff(13, "latest"))
+
+    assert ("-c: 2" in text, "+c: 4" in text, "other.yml" in text) == (True, True, False)
+    assert not together.late
+    assert sorted(together.asked) == sorted(set(together.asked))
+
+
+def test_p11_a_diff_within_a_large_pack_reads_it_once() -> None:
+    inner, clock = MemoryStore(), ManualClock()
+    scribe = Scribe(inner, clock)
+    chance = random.Random(7)  # noqa: S311 - a seed, not a secret
+    for number in range(30):
+        scribe.write(a_yml=b"a: %d\n" % number, b_yml=chance.randbytes(20_000))
+    compact(inner, clock, pack_size=25, minimum=5, tail=5)
+    store = MeteredStore(inner)
+
+    text = "".join(History(store, clock).diff(11, 17))
+
+    assert ("-a: 10" in text, "+a: 16" in text) == (True, True)
+    assert (store.calls["list"], store.calls["get"]) == (1, 1)

@@ -134,7 +134,9 @@ def diff(
     replica, names = options.replica_and_rest(arguments, "OLD", "NEW", required=1, config=config, stream=stream)
     page, differ = output.Page(), False
     with options.open_history(replica, storage_option, s3_client, timeout) as history:
-        old, new = history.resolve(names[0]), history.resolve(names[1] if names[1:] else None)
+        moments = names[0], names[1] if names[1:] else None
+        history.expect(*moments)
+        old, new = map(history.resolve, moments)
         tell(old)
         tell(new)
         for text in history.diff(old, new, path, mask=not show_secrets):
