@@ -17,7 +17,7 @@ from tests.processes import ROOT
 from tests.torture.figures import Failure, Figures
 from tests.torture.variants import VARIANTS, Variant, named
 
-_PATIENCE_SECONDS = 180
+_PATIENCE_SECONDS = 300
 """How long the tests of one variant may take: some wait in vain for what a broken product does not do."""
 
 

@@ -205,10 +205,7 @@ VARIANTS = (
             ),
             Edit("confstream.compactor.planning:_is_safe", "return plan.", "return True or plan."),
         ),
-        (
-            f"{COMPACTOR}::test_a_missing_snapshot_at_the_end_of_a_pack_is_made_again_before_anything_goes",
-            f"{COMPACTOR}::test_p9_nothing_is_deleted_under_a_pack_or_snapshot_that_cannot_be_read",
-        ),
+        (f"{COMPACTOR}::test_p9_nothing_is_deleted_under_a_pack_or_snapshot_that_cannot_be_read",),
     ),
     Variant(
         "grace-ignored",
