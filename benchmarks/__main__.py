@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ def main() -> None:
         if options.rounds < 2:  # noqa: PLR2004, quartiles need two samples.
             parser.error("--rounds must be at least 2")
         scale = replace(scale, rounds=options.rounds)
+    # However it is asked to end, what it has started ends with it.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     document = measure(options.rows or list(ROWS), scale, options.seed, options.cache)
     text = json.dumps(document, indent=1) + "\n"
     if options.output is None:
