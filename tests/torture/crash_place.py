@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from confstream import History, NoReplicaError, SystemClock, open_store, scan, verify
+from confstream import History, Journal, NoReplicaError, SystemClock, open_store, scan, verify
 from tests.restoring import Files, held, write
 
 PATIENCE_SECONDS = 60.0
@@ -65,6 +65,11 @@ class Place:
     def replicate(self) -> None:
         """Publish what the tree holds."""
         self.must("replicate", self.tree, self.replica, "--once", *REPLICATING)
+
+    def publish(self) -> None:
+        """Publish what the tree holds as one revision, as no process can that waits until files have settled."""
+        with Journal.open(self.tree, str(self.replica), heartbeat_seconds=0, guards=False) as journal:
+            journal.sync(PATIENCE_SECONDS)
 
     def note(self, **known: Any) -> None:
         """Write down what is known before anything is killed."""

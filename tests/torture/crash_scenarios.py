@@ -104,7 +104,7 @@ class LaterReplicate(FirstReplicate):
     def prepare(self, place: Place) -> None:
         """Publish a tree and edit it."""
         place.fill(OLD)
-        place.replicate()
+        place.publish()
         _edit(place)
 
 
@@ -116,7 +116,7 @@ class LiveReplicate(Scenario):
     def prepare(self, place: Place) -> None:
         """Publish a tree."""
         place.fill(OLD)
-        place.replicate()
+        place.publish()
 
     def act(self, place: Place) -> None:
         """Protect it while a program edits it, waits until that is published, and edits again."""
@@ -161,9 +161,9 @@ class Restore(Scenario):
     def prepare(self, place: Place) -> None:
         """Publish two revisions, and make the tree what it is to be."""
         place.fill(OLD)
-        place.replicate()
+        place.publish()
         _edit(place)
-        place.replicate()
+        place.publish()
         place.tree.rename(place.base.parent / "lost")
         if self.before is not None:
             place.fill(self.before)
@@ -255,9 +255,9 @@ class RestoreOlder(RestoreDelete):
     def prepare(self, place: Place) -> None:
         """Publish two revisions, and edit."""
         place.fill(OLD)
-        place.replicate()
+        place.publish()
         _edit(place)
-        place.replicate()
+        place.publish()
         place.fill(EDITED)
 
     before: Files = EDITED
@@ -319,9 +319,9 @@ class Rollback(Scenario):
     def prepare(self, place: Place) -> None:
         """Publish two revisions and restore the first one."""
         place.fill(OLD)
-        place.replicate()
+        place.publish()
         _edit(place)
-        place.replicate()
+        place.publish()
         place.must("restore", place.replica, place.tree, *COMMON, "--force", "--delete", "--revision", "1")
 
     def act(self, place: Place) -> None:
@@ -414,7 +414,7 @@ class Fork(Scenario):
     def prepare(self, place: Place) -> None:
         """Publish a tree."""
         place.fill({"a.yml": b"a: 0\n"})
-        place.replicate()
+        place.publish()
 
     def act(self, place: Place) -> None:
         """Let another writer come while this one is away from the replica."""
@@ -488,9 +488,9 @@ class Tag(Scenario):
     def prepare(self, place: Place) -> None:
         """Publish two revisions."""
         place.fill(OLD)
-        place.replicate()
+        place.publish()
         _edit(place)
-        place.replicate()
+        place.publish()
 
     def act(self, place: Place) -> None:
         """Tag."""
@@ -519,7 +519,7 @@ class CheckBackend(Scenario):
     def prepare(self, place: Place) -> None:
         """Publish a tree."""
         place.fill(OLD)
-        place.replicate()
+        place.publish()
 
     def act(self, place: Place) -> None:
         """Prove it."""
