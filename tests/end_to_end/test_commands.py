@@ -15,6 +15,9 @@ from tests.commands import CANARY, FIRST, SECOND, Shell, ShiftedClock, make_repl
 from tests.processes import run_confstream
 from tests.restoring import Replica, contents
 
+# The code of the commands, and of what only whole processes do, runs nowhere else.
+pytestmark = pytest.mark.measured_processes
+
 
 @pytest.fixture
 def shell(capfdbinary: pytest.CaptureFixture[bytes]) -> Shell:

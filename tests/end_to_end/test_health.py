@@ -11,6 +11,9 @@ from tests.processes import PATIENCE_SECONDS, confstream, run_confstream
 from tests.proxy import CuttingProxy, error_body
 from tests.servers import free_port, s3_client, wait_until
 
+# The code of the commands, and of what only whole processes do, runs nowhere else.
+pytestmark = pytest.mark.measured_processes
+
 RED_SECONDS = 10.0
 """How long anything may look well that is not."""
 

@@ -15,6 +15,9 @@ from tests.end_to_end.conftest import Replicas
 from tests.processes import ROOT, Process, confstream, run_confstream
 from tests.servers import environment, free_port, wait_until
 
+# The code of the commands, and of what only whole processes do, runs nowhere else.
+pytestmark = pytest.mark.measured_processes
+
 _OPTIONS = ("--profile", "none", "--settle", "0.2s", "--heartbeat", "0")
 _USAGE, _NO_REPLICA, _UNREACHABLE = 2, 10, 16
 _GREETING = "the application runs"

@@ -11,6 +11,9 @@ from tests.end_to_end.conftest import Replicas
 from tests.endpoints import Endpoints
 from tests.processes import Finished, Process, confstream, run_confstream
 
+# The code of the commands, and of what only whole processes do, runs nowhere else.
+pytestmark = pytest.mark.measured_processes
+
 
 @pytest.fixture(name="places")
 def _places(tmp_path: Path, replicas: Replicas) -> dict[str, tuple[Path, str]]:
