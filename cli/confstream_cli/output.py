@@ -68,7 +68,7 @@ class Page:
 
     def json(self, document: dict[str, Any]) -> None:
         """Print *document* on one line, as JSON."""
-        self.line(json.dumps(document, ensure_ascii=False))
+        self.line(plain_json(document))
 
     def columns(self, rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: str = "  ") -> None:
         """Print *rows* of plain text with their columns aligned; *right* ones to the right."""
@@ -112,7 +112,7 @@ class Page:
 
 def note(text: str) -> None:
     """Print *text* on stderr: what is no result."""
-    Page(sys.stderr).line(f"confstream: {text}")
+    Page(sys.stderr).line(f"confstream: {clean(text)}")
 
 
 def prepare() -> None:
@@ -125,6 +125,12 @@ def prepare() -> None:
 def clean(text: str) -> str:
     """Return *text* on one line without anything that a terminal would obey."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def plain_json(document: Any) -> str:  # noqa: ANN401 - whatever JSON can be
+    """Return *document* as JSON on one line, what a terminal would obey as JSON's own escapes: it reads the same."""
+    text = json.dumps(document, ensure_ascii=False)
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def path(name: bytes) -> str:
