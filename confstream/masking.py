@@ -94,8 +94,9 @@ _PLACE = re.compile(r"[0-9]{1,9}(?::[0-9]{1,9})?: [a-z]")
 _JSON_CONSTANT = re.compile(r"(?:true|false|null)(?=\s*[,}\]])")
 
 _URL_TOKEN = re.compile(r"[^\s\"'<>`]+")
+# Of a URL that was taken for a path, one slash is left.
 _USER_INFO = re.compile(
-    r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*+://)(?:[^\s/?#@:]*+:(?![0-9]++(?:[/?#]|$)).*|[^\s/?#]*)@"
+    r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*+:/{1,2})(?:[^\s/?#@:]*+:(?![0-9]++(?:[/?#]|$)).*|[^\s/?#]*)@"
 )
 _QUERY = re.compile(r"([?&]([A-Za-z0-9_.%-]++)=)[^&#\s\"'<>]++")
 _KNOWN_URLS = re.compile(
@@ -228,7 +229,7 @@ class _State:
 def _masked_line(line: str) -> tuple[str, tuple[int, int] | None]:
     """Return *line* masked, and where a secret key that may go on below stands and its value begins."""
     masked = _PEM_INLINE.sub(rf"\1{MASK}", line) if _PEM_BEGIN in line else line
-    if "://" in masked or "?" in masked or ".com/" in masked or ".org/" in masked:
+    if ":/" in masked or "?" in masked or ".com/" in masked or ".org/" in masked:
         masked = _URL_TOKEN.sub(_mask_url, masked)
     masked = _BEARER.sub(rf"\1 {MASK}", masked)
     if "<" in masked:
@@ -306,7 +307,7 @@ def _mask_tag(match: re.Match[str]) -> str:
 def _mask_url(match: re.Match[str]) -> str:
     token = match[0]
     last = token.rfind("@")
-    if last >= 0 and "://" in token:
+    if last >= 0 and ":/" in token:
         # Only up to the last "@" is there user info to look for, so no search runs to the end in vain.
         token = _USER_INFO.sub(rf"\1{MASK}@", token[: last + 1]) + token[last + 1 :]
     token = _KNOWN_URLS.sub(rf"\1{MASK}", token)

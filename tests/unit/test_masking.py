@@ -219,3 +219,7 @@ def test_a_line_of_a_megabyte_is_masked() -> None:
 
     assert "hunter2" not in mask_line(line)
     assert mask_line(line).count("***") == 20_000
+
+
+def test_p12_a_url_that_was_taken_for_a_path_showed_its_user_info() -> None:
+    assert mask_line("/srv/s3:/me:hunter2@bucket/x does not exist") == "/srv/s3:/***@bucket/x does not exist"
