@@ -110,7 +110,7 @@ def tag(
             )
         # A tag is no revision: it needs neither an epoch nor a place in the log.
         publisher = confstream.Publisher(
-            history.reader, confstream.Writer("", ""), confstream.SystemClock(), threading.Event(), grace_seconds=0
+            history.reader, confstream.Writer("tag", ""), confstream.SystemClock(), threading.Event(), grace_seconds=0
         )
         publisher.tag(name, history.reader.revision(number))
     page = output.Page()
