@@ -137,7 +137,7 @@ def run_moto(directory: Path) -> Iterator[S3Server]:
     pytest.importorskip("moto.server", reason="moto[server] is not installed")
 
     def command(port: int) -> list[str]:
-        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        return [sys.executable, str(Path(__file__).with_name("moto_server.py")), "-H", "127.0.0.1", "-p", str(port)]
 
     with _run("moto", command, directory) as server:
         yield server
