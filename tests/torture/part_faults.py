@@ -17,6 +17,7 @@ from tests.torture.editing import Editor, look
 from tests.torture.figures import Figures, repeat
 from tests.torture.pod import PATIENCE_SECONDS, Pod, Weather, pause
 
+CLIENTS = ("s3fs", "lean")
 EDITS = 60
 LIVES = 4
 _VERSIONS = 12
@@ -52,13 +53,17 @@ def storm_over_command(
     server: S3Server,
     directory: Path,
     edits: int = EDITS,
-    options: tuple[str, ...] = (),
+    client: str = "",
 ) -> None:
-    """Edit a directory in bad weather, kill its process now and then, and see that everything arrived afterwards."""
+    """Edit a directory in bad weather, kill its process now and then, and see that everything arrived afterwards.
+
+    Without *client*, either of the clients for S3.
+    """
     draw = random.Random(f"storm {seed}")  # noqa: S311 - a seed, not a secret.
     tree, weather = directory / "tree", _weather(seed, draw)
-    editor = Editor(tree, draw)
-    with _bad_line(server, weather, figures) as proxy, Pod(tree, server, proxy.endpoint, *options) as pod:
+    editor, client = Editor(tree, draw), client or draw.choice(CLIENTS)
+    figures.more[f"storms_{client}"] += 1
+    with _bad_line(server, weather, figures) as proxy, Pod(tree, server, proxy.endpoint, "--s3-client", client) as pod:
         try:
             pod.start()
             if draw.random() < 3 / 4:
@@ -87,6 +92,8 @@ def storm_over_program(seed: int, figures: Figures, *, server: S3Server, directo
     draw = random.Random(f"storm {seed}")  # noqa: S311 - a seed, not a secret.
     weather, url, tree = _weather(seed, draw), server.make_replica(), directory / "tree"
     tree.mkdir()
+    client = draw.choice(CLIENTS)
+    figures.more[f"storms_{client}"] += 1
     written = synced = 0
     with _bad_line(server, weather, figures) as proxy:
         environment = {**server.env, "AWS_ENDPOINT_URL": proxy.endpoint}
@@ -103,6 +110,7 @@ def storm_over_program(seed: int, figures: Figures, *, server: S3Server, directo
                 url,
                 str(written + 1),
                 str(last),
+                client,
             ]
             with Process(command, environment=environment, cwd=ROOT) as process:
                 if not is_last:

@@ -58,15 +58,16 @@ def race_at(
     place = Path(tempfile.mkdtemp(prefix=f"race-{seed}-", dir=directory))
     server = servers.get(where)
     url = str(place / "replica") if server is None else server.make_replica()
-    options = {} if server is None else server.storage_options
+    options = {} if server is None else {**server.storage_options, "s3_client": draw.choice(("s3fs", "lean"))}
     rounds = _ROUNDS[where] if kind in ("slots", "trees") else max(2, _ROUNDS[where] // 3)
     race = Race(kind, url, str(place), seed, rounds=rounds, lives=draw.randint(2, 4), options=options)
     _start(race)
-    store = open_store(url, storage_options=dict(options) if server is None else server.quick_options)
+    store = open_store(url, storage_options={} if server is None else server.quick_options)
     try:
         told = [line for path in race.records for line in map(json.loads, path.read_text("utf-8").splitlines())]
         figures.operations += len(told)
         figures.more[f"races_{where}"] += 1
+        figures.more["processes"] += race.racers + race.readers
         _JUDGES[kind](told, store, race, figures)
     finally:
         store.close()

@@ -136,6 +136,7 @@ class Soak:
         self._left = self._draw.randint(3, 25)
         self.figures.faults += 1
         how = self._draw.randrange(4)
+        self.pod.is_reachable = how > 1
         if how == 0:
             self.server.freeze()
             self._over = self.server.thaw
@@ -153,6 +154,8 @@ class Soak:
         if self._over is not None:
             self._over()
             self._over = None
+            self.pod.is_reachable = True
+            self.pod.compare()
 
     def _pack(self) -> None:
         """Pack what there is, beside the writer."""

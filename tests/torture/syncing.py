@@ -1,6 +1,6 @@
 """Write through a journal, ask now and then for the replica to have it, and print what was acknowledged.
 
-Arguments: tree, replica, first version, last version. Prints ``wrote N`` once
+Arguments: tree, replica, first version, last version, client for S3. Prints ``wrote N`` once
 a write returned and ``synced N`` once a sync did; with a last version it
 ends after that, synced, else it runs until it is killed.
 """
@@ -13,9 +13,10 @@ _SYNC_EVERY = 3
 _PATIENCE_SECONDS = 3.0
 
 
-def main(tree: str, replica: str, first: int, last: int) -> None:
+def main(tree: str, replica: str, first: int, last: int, client: str) -> None:
     """Write the versions from *first* on."""
-    with Journal.open(tree, replica, heartbeat_seconds=0, timeout_seconds=2.0) as journal:
+    options = {"s3_client": client}
+    with Journal.open(tree, replica, storage_options=options, heartbeat_seconds=0, timeout_seconds=2.0) as journal:
         version = first
         while not last or version <= last:
             journal.write(f"file-{version % 5}.yml", f"version: {version}\n", message=str(version))
@@ -34,4 +35,4 @@ def main(tree: str, replica: str, first: int, last: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])

@@ -11,13 +11,13 @@ from tests.torture.part_faults import storm_over_command, storm_over_program
 EDITS = 24
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "client"), [(1, "s3fs"), (2, "lean")])
 def test_p4_after_a_storm_of_faults_the_replica_has_what_the_directory_has(
-    seed: int, seaweed: S3Server, moto_server: S3Server, tmp_path: Path
+    seed: int, client: str, seaweed: S3Server, moto_server: S3Server, tmp_path: Path
 ) -> None:
-    figures = Figures()
+    figures, server = Figures(), [seaweed, moto_server][seed % 2]
 
-    storm_over_command(seed, figures, server=[seaweed, moto_server][seed % 2], directory=tmp_path, edits=EDITS)
+    storm_over_command(seed, figures, server=server, directory=tmp_path, edits=EDITS, client=client)
 
     assert figures.faults > 2, figures
 
