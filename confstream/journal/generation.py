@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from confstream import durable
+from confstream.checkout.state import STAGING
 from confstream.errors import IntegrityError
 from confstream.journal.book import Book, Record
 from confstream.journal.directory import StateDirectory
@@ -45,10 +46,13 @@ def check_empty(directory: StateDirectory) -> None:
             raise IntegrityError(f"{path}: there is no file {STATE_NAME!r} that says how to read it. {remedy(path)}")
 
 
-def remove_strays(directory: StateDirectory, kept: Path) -> None:
-    """Remove what checkpoints that a crash cut short, or that were replaced, left behind."""
-    for name in directory.names():
-        if (_is_log(name) and name != kept.name) or durable.is_temporary(os.fsencode(name)):
+def remove_strays(directory: StateDirectory, kept: Path, *, at_start: bool = False) -> None:
+    """Remove the logs that checkpoints replaced, and *at_start* what a crash left half-written."""
+    names = directory.names()
+    # A restore may be at work here, and its marker bears such a name until it is renamed.
+    leftovers = at_start and os.fsdecode(STAGING) not in names
+    for name in names:
+        if (_is_log(name) and name != kept.name) or (leftovers and durable.is_temporary(os.fsencode(name))):
             directory.remove(name)
 
 

@@ -70,7 +70,7 @@ class Ledger:
         else:
             state = decode_state(encoded, str(directory.path / STATE_NAME))
             self._log, self._book = Generation.resume(directory, state, sync)
-        remove_strays(directory, self._log.wal.path)
+        remove_strays(directory, self._log.wal.path, at_start=True)
         if self._log.grown:
             # A killed process left this. Once a sync has failed, the next one of the same pages succeeds without
             # writing them, so only what is written anew can be believed.

@@ -10,6 +10,7 @@ import pytest
 from confstream import durable
 from confstream.journal import recorder, swap, writes
 from confstream.journal.ledger import Ledger
+from confstream.testing import ManualClock
 from confstream.tree import Change, Entry, Op
 from tests.journals import PATIENCE_SECONDS, Open, Replica, opener
 
@@ -156,3 +157,19 @@ def test_a_write_after_a_delete_of_the_same_process_is_placed_although_the_file_
         placer.place(write, temporary, 2, {b"config.yml": seen})
 
     assert (root / "config.yml").read_bytes() == b"ours\n"
+
+
+def test_p3_a_checkpoint_of_the_journal_does_not_take_the_marker_of_a_restore_away(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    (state / "staging").mkdir(parents=True)
+    marker = state / os.fsdecode(durable.temporary_name())
+    marker.touch()
+
+    with Ledger.open(state, clock=ManualClock(), new_id=os.urandom) as ledger:
+        ledger.checkpoint()
+
+    assert marker.exists()
+    # Without a restore, it is what a crash left behind.
+    (state / "staging").rmdir()
+    Ledger.open(state, clock=ManualClock(), new_id=os.urandom).close()
+    assert not marker.exists()
