@@ -200,7 +200,7 @@ class History:
         """Return the revision that *at* means.
 
         A number, ``latest``, ``latest-good``, ``-3``, a tag, ``WRITER-EPOCH/4``
-        for one of a fork, or a time: then the last revision at or before it.
+        for one of a fork, or a time (the end of its unit): then the last one until it.
         Raise ``UsageError`` for what cannot be meant, ``NotFoundError`` for
         what the history does not have.
         """
@@ -210,7 +210,7 @@ class History:
             if at.tzinfo is None:
                 raise UsageError(f"the time {at.isoformat()} has no zone; give it one, such as UTC")
             time_ns = int(at.timestamp()) * 10**9 + at.microsecond * 1000
-            return self._at_time(time_ns, f"the last revision until {moments.format_utc(time_ns)}")
+            return self._at_time(time_ns + 999, f"the last revision until {moments.format_utc(time_ns)}")
         if isinstance(at, int):
             at = str(at)
         text = default if at is None else at

@@ -122,6 +122,18 @@ def test_a_time_without_a_zone_is_refused(six: Six) -> None:
         six.history.resolve(datetime(2026, 3, 1, 12, 2))  # noqa: DTZ001 - that is the point.
 
 
+def test_the_time_that_an_entry_tells_finds_that_entry_though_it_has_no_nanoseconds() -> None:
+    store, clock = MemoryStore(), ManualClock(NOON_NS + 1)
+    scribe = Scribe(store, clock)
+    for number in range(5):
+        scribe.write({"a": b"%d" % number})
+        clock.advance(1.000_000_499)
+
+    history = History(store, clock)
+
+    assert [history.resolve(entry.time).number for entry in history.log(newest_first=False)] == [1, 2, 3, 4, 5]
+
+
 def test_a_datetime_in_another_zone_means_the_same_instant(six: Six) -> None:
     from datetime import timezone  # noqa: PLC0415
 
