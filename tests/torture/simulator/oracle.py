@@ -128,11 +128,12 @@ class Oracle:
         reachable = plan.reachable(listing)
         whole = [(1, self.head)] if self.head else []
         assert reachable == whole, f"{key} was deleted, and now only {reachable} of {whole} can be restored"
-        assert key.startswith((layout.LOG, layout.SNAPSHOT)), f"{key} was deleted"
-        number = int(key.rpartition("/")[2])
-        if key.startswith(layout.LOG) and number not in self.strays:
-            packs = [last for first, last in listing.packs if first <= number <= last]
-            assert any(last in listing.snapshots for last in packs), f"{key} was deleted before a snapshot (I4)"
+        assert key.startswith((layout.LOG, layout.SNAPSHOT, layout.PACK)), f"{key} was deleted"
+        first, _, last = key.rpartition("/")[2].partition("-")
+        if not key.startswith(layout.SNAPSHOT) and int(first) not in self.strays:
+            wanted = int(first), int(last or first)
+            packs = [end for start, end in listing.packs if start <= wanted[0] and wanted[1] <= end]
+            assert any(end in listing.snapshots for end in packs), f"{key} was deleted before pack and snapshot (I4)"
 
 
 def tree_matches(tree: Tree, link: Link) -> bool:
