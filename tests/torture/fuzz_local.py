@@ -4,10 +4,12 @@ A marker tells what to write where, so each is also obeyed, and what lies
 around the tree must stay as it is.
 """
 
+import atexit
 import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -34,7 +36,7 @@ from confstream.testing import ManualClock
 from confstream.tracking import track
 from confstream.tree import Change, Entry, Kind, Tree, content_hash
 from tests.torture.fuzz_opened import joined, parted, values_of
-from tests.torture.fuzz_target import Target
+from tests.torture.fuzz_target import Target, in_memory
 from tests.torture.sentinel import Sentinel
 
 _MAGIC = b"confstream restoring 1\n"
@@ -59,8 +61,9 @@ def targets() -> list[Target]:
 @cache
 def _ground() -> Path:
     """Return a directory of this process, in memory where there is one for that."""
-    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a directory of its own is made there.
-    return Path(tempfile.mkdtemp(prefix=f"confstream-fuzz-{os.getpid()}-", dir=base))
+    made = Path(tempfile.mkdtemp(prefix="confstream-fuzz-", dir=in_memory()))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 def _logs() -> list[bytes]:

@@ -4,7 +4,9 @@ A target raises only where something is wrong. What the API promises to raise
 it catches itself, and it asks of every answer that it can be used.
 """
 
+import os
 import random
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +50,12 @@ class Target:
     def mutate(self, given: bytes, rng: random.Random, by_bytes: Callable[[bytes], bytes]) -> bytes:
         """Return another input like *given*."""
         return (mutated(given, rng, by_bytes) if self.by_fields else by_bytes(given))[: self.size_max]
+
+
+def in_memory() -> str | None:
+    """Return where temporary files cost no disk; None for where they are anyway, or where somebody said."""
+    shared = "/dev/shm"  # noqa: S108 - a directory of its own is made there.
+    return shared if tempfile.tempdir is None and os.access(shared, os.W_OK) else None
 
 
 @dataclass(frozen=True)

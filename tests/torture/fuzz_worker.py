@@ -13,6 +13,7 @@ import os
 import random
 import resource
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,8 @@ def _run(atheris: Any, target: "Target", asked: argparse.Namespace) -> None:
     """Fuzz *target* in this process, which ends with it."""
     folder = asked.folder / target.name
     folder.mkdir()
+    # Whoever started this removes it: this process ends without tidying up.
+    tempfile.tempdir = str(asked.folder)
     for number, seed in enumerate(target.seeds()):
         (folder / f"seed-{number}").write_bytes(seed)
     log = os.open(asked.folder / f"{target.name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.torture.figures import Failure, Figures
+from tests.torture.fuzz_target import in_memory
 from tests.torture.fuzz_worker import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +47,7 @@ def run(seconds: float, seed: int) -> Figures:
 
 def fuzz(names: Sequence[str], seed: int, *, runs: int = -1, seconds: float = 0) -> Figures:
     """Fuzz *names* with *seed*, each for so many *runs* or *seconds*; findings are kept, and among the figures."""
-    folder = Path(tempfile.mkdtemp(prefix="confstream-fuzz-"))
+    folder = Path(tempfile.mkdtemp(prefix="confstream-fuzz-", dir=in_memory()))
     command = [sys.executable, "-m", "tests.torture.fuzz_worker", *names, "--folder", str(folder), "--seed", str(seed)]
     command += ["--runs", str(runs), "--seconds", str(max(1, round(seconds)) if seconds else 0)]
     worker = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -60,7 +62,7 @@ def fuzz(names: Sequence[str], seed: int, *, runs: int = -1, seconds: float = 0)
         text = f"the worker ended early, with {worker.returncode}:\n{worker.stderr[-_SHOWN:]}"
         figures.failures.append(Failure(seed, text, seconds * len(names)))
     if not figures.failures:
-        _remove(folder)
+        shutil.rmtree(folder, ignore_errors=True)
     return figures
 
 
@@ -83,12 +85,3 @@ def _told(folder: Path, name: str, log: str) -> str:
     found = sorted(folder.glob(f"found-{name}-*"))
     again = shlex.join(["python", "-m", "tests.torture.fuzz_worker", name, "--replay", *map(str, found[:1])])
     return f"target {name}:\n{text[-_SHOWN:]}\nThis input again: .venv/bin/{again}"
-
-
-def _remove(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            path.rmdir()
-        else:
-            path.unlink()
-    folder.rmdir()
