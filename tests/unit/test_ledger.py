@@ -437,7 +437,6 @@ def test_p4_killed_before_the_state_names_the_new_log_everything_is_in_the_old_o
         shutil.copy(tmp_path / "aside", state / "state")
     (killed / "state").rmdir()
     (tmp_path / "aside").rename(killed / "state")
-
     with _open(killed) as ledger:
         assert [draft.time_ns for draft in ledger.pending] == [1]
 
@@ -474,9 +473,7 @@ def test_strays_of_a_checkpoint_that_was_cut_short_are_removed(tmp_path: Path) -
 
     with _open(tmp_path / "state") as ledger:
         assert ledger.pending == [draft]
-        names = _names(tmp_path / "state")
-
-    assert names == ["lock", "state", "wal-2"]
+        assert _names(tmp_path / "state") == ["lock", "state", "wal-2"]
 
 
 def test_a_record_of_a_newer_confstream_is_refused(tmp_path: Path) -> None:
