@@ -54,14 +54,16 @@ class PublicApi(RuleBasedStateMachine):
         super().__init__()
         self.base = Path(tempfile.mkdtemp(prefix="confstream-machine-"))
         self.tree = self.base / "tree"
-        self.tree.mkdir()
+        # The model knows files only, so all directories are there from the beginning.
+        (self.tree / "sub/deep").mkdir(parents=True)
+        (self.tree / "kept.txt").write_bytes(b"kept\n")
         self.world = World(1, Scenario(storage="s3"), self.base)
         self.world.weather.delay_seconds = 0.001
         self._installed = self.world.installed()
         self._installed.__enter__()
         self.process: Process | None = None
         self.journal: Journal | None = None
-        self.disk: Model = {}
+        self.disk: Model = {"kept.txt": b"kept\n"}
         self.trees: list[Model] = [{}]
         self.tags: dict[str, int] = {}
         self.count = self.compared = self.steps = 0

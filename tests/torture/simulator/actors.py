@@ -201,10 +201,9 @@ class Writer:
 
     def _tolerate(self, error: ConfstreamError) -> None:
         self.world.say(f"{type(error).__name__}: {error}")
-        is_spoiled = self.world.scenario.spoils or self.world.scenario.stale
-        if not isinstance(error, (UnavailableError, FencedError)) and not (
-            is_spoiled and isinstance(error, IntegrityError)
-        ):
+        scenario = self.world.scenario
+        is_due = scenario.stale or (scenario.spoils and isinstance(error, IntegrityError))
+        if not is_due and not isinstance(error, (UnavailableError, FencedError)):
             raise error
 
     def _check(self, journal: Journal) -> None:
