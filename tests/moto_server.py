@@ -26,7 +26,12 @@ class OneChangeAtATime(DomainDispatcherApplication):
             answer: Iterable[bytes] = super().__call__(environ, start_response)
             return answer
         if length := int(environ.get("CONTENT_LENGTH") or 0):
-            environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
+            body = environ["wsgi.input"].read(length)
+            if len(body) < length:
+                # Whoever sent it is gone: half an object is none.
+                start_response("400 Bad Request", [])
+                return []
+            environ["wsgi.input"] = io.BytesIO(body)
         with _CHANGING:
             return [*super().__call__(environ, start_response)]
 

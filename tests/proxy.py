@@ -26,7 +26,7 @@ class Rule:
     answers, ``status`` answers with *status* and *body* itself; ``truncate``
     ends the answer's body in the middle. ``delay`` waits for *seconds* first,
     ``late`` breaks the connection and lets the server apply the request after
-    that, ``half`` gives the server half of it. ``duplicate`` sends it twice and
+    that, ``half`` gives the server half of its body. ``duplicate`` sends it twice and
     gives the second answer. ``long`` and ``short`` say that the answer's body
     is longer, or shorter, than it is.
     """
@@ -180,7 +180,9 @@ def _forward(client: socket.socket, server: tuple[socket.socket, BinaryIO], requ
     """Let the server apply *request*; return whether the client got its whole answer."""
     target, answers = server
     if action == "half":
-        target.sendall(request[: len(request) // 2])
+        # Not of the head: what comes after a cut head some servers take for granted, and create an empty object.
+        head_size = request.index(b"\r\n\r\n") + 4
+        target.sendall(request[: (head_size + len(request)) // 2])
         return False
     target.sendall(request)
     if action == "duplicate":

@@ -163,7 +163,7 @@ class Editor:
     def rename_folder(self) -> None:
         """Give a directory another name, everything in it with it."""
         old, new = self._folder(), self._draw.choice(_FOLDERS)
-        if old != b"" and not os.path.lexists(self._at(new)):
+        if old != b"" and not new.startswith(old + b"/") and not os.path.lexists(self._at(new)):
             self._at(new).parent.mkdir(parents=True, exist_ok=True)
             self._at(old).rename(self._at(new))
 
