@@ -100,8 +100,8 @@ class Editor:
             kinds |= {self.delete: 60, self.remove_folder: 30}
         (chosen,) = self._draw.choices([*kinds], weights=[*kinds.values()])
         name = chosen.__name__
-        # What was there may be of another kind by now: applications fail to save, too.
-        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError, PermissionError):
+        # What was there may be of another kind by now, or a link to itself: applications fail to save, too.
+        with suppress(OSError):
             chosen()
         self.counts[name] += 1
         return name
