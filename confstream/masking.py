@@ -6,8 +6,10 @@ secret is left, not its length and not a hash, which a short one would not survi
 """
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 MASK = "***"
 
@@ -120,6 +122,13 @@ _VALUE = re.compile(r"\"(?:[^\"\\]++|\\.)*+\"|'(?:[^'\\]++|\\.)*+'|\[[^\[\]{}]*+
 _BLOCK_KEY = re.compile(r"(\s*+(?:- +)*+[\w.\"'$-]++\s*+[:=]\s)\s*\S")
 _OPENERS, _CLOSERS = "[{", "]}"
 
+# Without one of these, and of the words above, there is nothing in a line to be masked. The letters are those that
+# a pattern takes for another one where case does not count.
+_SIGNS = (":/", "?", ".com/", ".org/", _PEM_BEGIN, "\u0130", "\u0131", "\u017f", "\u212a")
+_NEEDLES = frozenset([*_PARTS, *_WORDS, *_WEAK_WORDS, "auth", "basic"])
+_SQUEEZED = re.compile(r"[^a-z0-9\n]+")
+_SQUEEZE = dict.fromkeys(code for code in range(128) if not _SQUEEZED.sub("", chr(code)))
+
 
 @lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
@@ -160,8 +169,11 @@ def mask_text(text: str, path: bytes | str = b"") -> str:
         name = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
         keyed = name.lower().endswith((".yaml", ".yml"))
         return "".join(_mask_all(line, keyed) for line in _lines(text))
-    state = _State()
-    return "".join(state.mask(line) for line in _lines(text))
+    state, lines = _State(), list(_lines(text))
+    suspect = _suspects(text, lines)
+    return "".join(
+        line if state.is_idle and index not in suspect else state.mask(line) for index, line in enumerate(lines)
+    )
 
 
 class _State:
@@ -173,6 +185,11 @@ class _State:
         self._list_at_indent = False
         self._depth = 0
         self._named = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing that began above goes on."""
+        return self._indent is None and not self._until and self._depth <= 0 and not self._named
 
     def mask(self, line: str) -> str:
         body = line.rstrip("\r\n")
@@ -246,6 +263,28 @@ def _masked_line(line: str) -> tuple[str, tuple[int, int] | None]:
             return masked, opened
         return masked[: key.end()] + value[: len(value) - len(value.lstrip())] + MASK, opened
     return _mask_pairs(masked)
+
+
+def _suspects(text: str, lines: Sequence[str]) -> set[int]:
+    """Return which of the *lines* of *text* may hold a secret, or begin one: few of any configuration do.
+
+    No line is left out of which ``_State`` would mask anything if it had seen nothing before.
+    """
+    lowered = text.lower()
+    squeezed = lowered.translate(_SQUEEZE) if lowered.isascii() else _SQUEEZED.sub("", lowered)
+    return _lines_with(_SIGNS, text, lines) | _lines_with(_NEEDLES, squeezed, squeezed.splitlines(keepends=True))
+
+
+def _lines_with(needles: Iterable[str], text: str, lines: Iterable[str]) -> set[int]:
+    starts = list(accumulate(map(len, lines), initial=0))
+    found = set()
+    for needle in needles:
+        at = text.find(needle)
+        while at >= 0:
+            index = bisect_right(starts, at) - 1
+            found.add(index)
+            at = text.find(needle, starts[index + 1])
+    return found
 
 
 def _mask_pairs(line: str) -> tuple[str, tuple[int, int] | None]:

@@ -3,9 +3,10 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from confstream import masking
 from confstream.masking import is_secret_key, is_secret_path, mask_line, mask_text
 
 
@@ -223,3 +224,21 @@ def test_a_line_of_a_megabyte_is_masked() -> None:
 
 def test_p12_a_url_that_was_taken_for_a_path_showed_its_user_info() -> None:
     assert mask_line("/srv/s3:/me:hunter2@bucket/x does not exist") == "/srv/s3:/***@bucket/x does not exist"
+
+
+_PIECES = [
+    *("password", "Api-Key", "path", "name", "value", "key", "Basic", "Ba\u017fic", "Bas\u0131c", "a\u00e9uth", "p ss"),
+    *("- ", "  ", ": ", "= ", " ", '"', "'", "[", "]", "{", "}", "|", "<token>", "</token>", "<host>", "--pin ", "\r"),
+    *("!secret x", "hunter2hunter2hunter2", "http://a:b@c/?token=d&e=f", "s3:/me:x@y/z", "hc-ping.com/x", "plain"),
+    *("-----BEGIN A-----", "-----END A-----", "\n", "\n", "\n  ", "\n\n", "\u0130", "\u00df"),
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=40).map("".join))
+@settings(max_examples=300)
+def test_p12_lines_that_are_passed_over_hold_nothing_that_a_closer_look_would_mask(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masking, "_suspects", lambda _text, lines: set(range(len(lines))))
+        expected = mask_text(text, b"a.yml")
+
+    assert mask_text(text, b"a.yml") == expected
