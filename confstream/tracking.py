@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from confstream import durable, profiles
 from confstream.events import about
@@ -17,8 +18,10 @@ from confstream.profiles import memory, signs
 from confstream.profiles.profile import AUTO, Profile
 from confstream.selection import Selection
 from confstream.settings_checks import Check
-from confstream.validate import RequiredKeys, Rule, Validators
-from confstream.validate.configured import configured
+
+if TYPE_CHECKING:
+    from confstream.validate import Validators
+
 
 logger = logging.getLogger("confstream.tracking")
 
@@ -67,8 +70,12 @@ class Tracking:
         """Return whether *root*, which looked like no application's directory, looks like one's by now."""
         return self.is_open and signs.guess(root).name != self.profile.name
 
-    def validators(self) -> Validators:
+    def validators(self) -> "Validators":
         """Return what judges the files, by the profile and by what was asked for; none is proven yet."""
+        # A restore judges nothing.
+        from confstream.validate import RequiredKeys, Rule, Validators  # noqa: PLC0415
+        from confstream.validate.configured import configured  # noqa: PLC0415
+
         made, rules = configured(self.options.checks)
         rules += [Rule(patterns, name) for name, patterns in self.profile.validators.items()]
         keys: dict[tuple[str, ...], list[str]] = {}

@@ -14,11 +14,6 @@ from typing import Any
 from confstream import checkout
 from confstream.clock import Clock, SystemClock
 from confstream.errors import ConfstreamError, PartialError, RefusedError
-from confstream.journal.contents import ContentCache
-from confstream.journal.journal import Journal
-from confstream.journal.ledger import Ledger
-from confstream.journal.recorder import Recorder
-from confstream.revision import Authorship
 from confstream.scan import Selection
 
 PUBLISH_SECONDS = 10.0
@@ -62,6 +57,12 @@ class _Recorder:
 
     def _capture(self, root: Path, message: str) -> tuple[str | None, int]:
         """Record the present state; return the journal's stream, and how much of it is not published."""
+        # Most restores replace nothing, and need no journal.
+        from confstream.journal.contents import ContentCache  # noqa: PLC0415
+        from confstream.journal.ledger import Ledger  # noqa: PLC0415
+        from confstream.journal.recorder import Recorder  # noqa: PLC0415
+        from confstream.revision import Authorship  # noqa: PLC0415
+
         state = checkout.prepare_state_dir(root, self.state_dir)
         owner = checkout.state_owner(root)
         with Ledger.open(state, clock=self.clock, new_id=secrets.token_bytes, owner=owner) as ledger:
@@ -79,6 +80,8 @@ class _Recorder:
             return ledger.stream, len(ledger.pending)
 
     def _publish(self, root: Path, replica: str) -> int:
+        from confstream.journal.journal import Journal  # noqa: PLC0415 - as above
+
         with Journal.open(
             root,
             replica,

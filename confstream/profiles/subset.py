@@ -1,7 +1,7 @@
 """The part of YAML that the profiles here are written in, read without PyYAML.
 
 An image without that module must go on protecting what it protected: which
-files are tracked may not depend on it (P6). Mappings and lists by indentation,
+files are tracked may not depend on it (P6); and nobody has to wait for it. Mappings and lists by indentation,
 lists in brackets on one line, quotes, comments on lines of their own; nothing
 else. The tests hold every profile against PyYAML's reading of it.
 """
