@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from confstream import durable
-from confstream.checkout.marker import Marker, read_marker
+from confstream.checkout.marker import Marker, Staged, read_marker
 from confstream.checkout.place import Place, set_mode
 from confstream.checkout.plan import Action, Verb, shown
 from confstream.checkout.state import MARKER, STAGING, discard_staging, opened_state, remove_below, state_owner
@@ -43,22 +43,26 @@ class Finished:
     note: Mapping[str, Any] = field(default_factory=dict)
 
 
-def finish(root: Path, *, checkpoint: Callable[[str], None] = lambda _: None) -> Finished | None:
+def finish(
+    root: Path, *, checkpoint: Callable[[str], None] = lambda _: None, staged: Marker | None = None
+) -> Finished | None:
     """Do what the marker in *root* says and remove it; return ``None``, and empty staging, if there is none.
 
-    *checkpoint* is told before each step. Raise ``IntegrityError``, before
+    *checkpoint* is told before each step. *staged* is the marker that ``stage`` has just returned to the same
+    process, which has kept other restores out since: neither that nor what it has checked, written and synced is
+    read again. Raise ``IntegrityError``, before
     anything is touched, if the marker is damaged or a staged content is missing;
     ``PartialError`` if the system refuses a step: the marker stays, the next call goes on.
     """
     try:
         with durable.opened_root(root) as descriptor:
-            marker = read_marker(descriptor, root)
+            marker = staged or read_marker(descriptor, root)
             if marker is None:
                 # Killed before there was a marker, or after it was removed: what is staged is garbage.
                 discard_staging(root)
                 return None
             with opened_state(descriptor, state_owner(root), make=False) as state:
-                return _Switch(root, descriptor, state, marker, checkpoint).run()
+                return _Switch(root, descriptor, state, marker, checkpoint, is_fresh=staged is not None).run()
     except FileNotFoundError as error:
         if error.filename in {root, str(root)}:
             return None
@@ -75,9 +79,17 @@ class _Switch:
     """One run through the plan of a marker."""
 
     def __init__(
-        self, root: Path, descriptor: int, state: int, marker: Marker, checkpoint: Callable[[str], None]
+        self,
+        root: Path,
+        descriptor: int,
+        state: int,
+        marker: Marker,
+        checkpoint: Callable[[str], None],
+        *,
+        is_fresh: bool = False,
     ) -> None:
         self._shown_root = root
+        self._is_fresh = is_fresh
         self._root = descriptor
         self._state = state
         self._marker = marker
@@ -135,6 +147,8 @@ class _Switch:
                 continue
             self._checkpoint(f"verify {shown(path)}")
             staged = self._marker.staged[path]
+            if self._is_fresh and _is_as_staged(staging, staged, entry):
+                continue
             try:
                 found = _hash_of(staging, staged.name)
             except FileNotFoundError as error:
@@ -210,6 +224,15 @@ class _Switch:
             # Removed by this plan, or closed to this process: then it was synced when it was closed.
             if error.errno not in {*_GONE, errno.EACCES}:
                 raise
+
+
+def _is_as_staged(staging: int, staged: Staged, entry: Entry) -> bool:
+    """Return whether the file that was staged is there still; what it holds was synced, and nobody else writes it."""
+    try:
+        status = os.stat(staged.name, dir_fd=staging, follow_symlinks=False)
+    except OSError:
+        return False
+    return (status.st_ino, status.st_size) == (staged.ino, entry.size)
 
 
 def _hash_of(directory: int, name: bytes) -> bytes:

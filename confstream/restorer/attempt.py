@@ -263,7 +263,7 @@ class Attempt:
         with ready_root(self._root):
             paths = [action.path for action in plan.steps.actions]
             try:
-                checkout.stage(
+                staged = checkout.stage(
                     self._root,
                     plan.steps.actions,
                     content,
@@ -282,6 +282,7 @@ class Attempt:
                 lambda _marker, lost: ((entry, content(entry.hash)) for entry in lost),
                 self._report,
                 self._job.checkpoint,
+                staged,
             )
         self._warn(target, plan)
         report = replace(about, why=plan.why, recorded=self._recorded)

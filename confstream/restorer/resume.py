@@ -59,22 +59,34 @@ def check_note(root: Path, marker: Marker) -> None:
             )
 
 
-def switch(root: Path, checkpoint: Callable[[str], None]) -> Finished | None:
-    """Do what the marker in *root* says, the note for the next writer first; ``None`` without a marker."""
-    marker = unfinished(root)
+def switch(root: Path, checkpoint: Callable[[str], None], staged: Marker | None = None) -> Finished | None:
+    """Do what the marker in *root* says, the note for the next writer first; ``None`` without a marker.
+
+    *staged* is that marker if this process has just made it.
+    """
+    marker = staged or unfinished(root)
     if marker is None:
         return None
     if "restored" in marker.note:
         note.leave(root, marker.note["restored"])
         checkpoint("noted")
-    return finish(root, checkpoint=checkpoint)
+    return finish(root, checkpoint=checkpoint, staged=staged)
 
 
-def resume(root: Path, refetch: Refetch, report: Callable[[str], None], checkpoint: Callable[[str], None]) -> Finished:
-    """Finish the restore of *root*; *refetch* is called only if a staged content is lost."""
-    marker = unfinished(root)
+def resume(
+    root: Path,
+    refetch: Refetch,
+    report: Callable[[str], None],
+    checkpoint: Callable[[str], None],
+    staged: Marker | None = None,
+) -> Finished:
+    """Finish the restore of *root*; *refetch* is called only if a staged content is lost.
+
+    *staged* is its marker if this process has just made it.
+    """
+    marker = staged or unfinished(root)
     try:
-        finished = switch(root, checkpoint)
+        finished = switch(root, checkpoint, staged)
     except IntegrityError as error:
         if marker is None or "revision" not in marker.note:
             raise
