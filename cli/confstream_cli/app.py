@@ -6,15 +6,12 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
-from importlib import import_module
-from typing import Annotated, Any, NoReturn
-
-import typer
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import confstream
-from confstream_cli import environment, findings, logs, output, shortcut, values
-from confstream_cli.commands import EXAMPLES
+from confstream_cli import environment, findings, logs, output, plain
+from confstream_cli.commands import COMMANDS
 
 EXIT_CODES: dict[type[confstream.ConfstreamError], int] = {
     confstream.ConfstreamError: 1,
@@ -36,74 +33,13 @@ EXIT_CODES: dict[type[confstream.ConfstreamError], int] = {
 
 _INTERRUPTED, _PIPE_CLOSED = 130, 141
 
-# "-3" is a revision, so these two take what looks like an option, and refuse it themselves where it is none.
-_NUMBERS = {"ignore_unknown_options": True}
-_COMMANDS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
-    "replicate": ("replicate", "replicate", None),
-    "restore": ("restore", "restore", None),
-    "run": ("supervise", "run", None),
-    "log": ("log", "log", None),
-    "show": ("revision", "show", _NUMBERS),
-    "cat": ("revision", "cat", None),
-    "ls": ("revision", "ls", None),
-    "diff": ("revision", "diff", _NUMBERS),
-    "status": ("health", "status", None),
-    "health": ("probe", "health", None),
-    "verify": ("upkeep", "verify", None),
-    "compact": ("upkeep", "compact", None),
-    "tag": ("upkeep", "tag", None),
-    "check-backend": ("backend", "check_backend", None),
-    "doctor": ("doctor", "doctor", None),
-    "config": ("settings", "config", None),
-    "profile": ("settings", "profile", None),
-}
-"""The module and the function of each command: only those of the one that is asked for are imported."""
-
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute is anything.
     if name == "app":
-        return app_with(_COMMANDS)
+        from confstream_cli.parser import app_with  # noqa: PLC0415 - only for who wants all of them
+
+        return app_with(COMMANDS)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def app_with(names: Iterable[str]) -> typer.Typer:
-    """Return the command line with the commands *names*, and ``version``."""
-    made = typer.Typer(
-        name="confstream",
-        help="A journal for configuration directories: every write kept, any point in time restored.",
-        epilog="Every option has a CONFSTREAM_* variable; lists are separated by blanks there. Errors have the exit"
-        " codes that README lists.",
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        add_completion=False,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    )
-    for name in names:
-        module, function, settings = _COMMANDS[name]
-        command = getattr(import_module(f"confstream_cli.commands.{module}"), function)
-        made.command(name, epilog=f"Example: {EXAMPLES[name]}", context_settings=settings)(command)
-    made.command("version", epilog=f"Example: {EXAMPLES['version']}")(_version)
-    made.callback(invoke_without_command=True)(_root)
-    return made
-
-
-def _version() -> None:
-    """Print the version."""
-    output.Page().line(f"confstream {shortcut.version()}")
-
-
-def _root(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="CONFSTREAM_DEBUG", help="Show where in the code an error comes from.")
-    ] = False,
-) -> None:
-    del debug  # ``run`` has seen it, wherever it stood.
-    if version:
-        _version()
-    elif context.invoked_subcommand is None:
-        output.Page().line(context.get_help())
 
 
 def run(args: Sequence[str] | None = None) -> NoReturn:
@@ -111,7 +47,6 @@ def run(args: Sequence[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in arguments or os.environ.get("CONFSTREAM_DEBUG", "0").lower() not in {"", "0", "false", "no"}
     output.prepare()
-    values.keep_plain()
     try:
         code = _guarded([argument for argument in arguments if argument != "--debug"], debug=debug)
         sys.stdout.flush()
@@ -141,9 +76,7 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
             from confstream_cli.commands.supervise import with_command  # noqa: PLC0415 - only for this one
 
             arguments = with_command(arguments)
-        # Help, and what is no command, need all of them.
-        command = typer.main.get_command(app_with([name] if name in _COMMANDS else _COMMANDS))
-        found = command.main(arguments, prog_name="confstream", standalone_mode=False)
+        found = _called(arguments, name)
         return found if isinstance(found, int) else 0
     except (BrokenPipeError, output.PipeClosedError):
         raise
@@ -168,6 +101,20 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
             return _tell(f"{error.format_message()} (see confstream {' '.join(arguments[:1])} --help)", 2, debug=debug)
         what = f"{type(error).__name__}: {error}"
         return _tell(f"{what}; this is a fault of confstream or of the system: --debug shows where", 1, debug=debug)
+
+
+def _called(arguments: list[str], name: str) -> object:
+    """Return what the command *name* returns for *arguments*."""
+    if name in COMMANDS and arguments[0] == name:
+        function = COMMANDS[name].function()
+        given = plain.read(function, arguments[1:], os.environ)
+        if given is not None:
+            return function(**given)
+    # Typer takes a sixth of a second, and 8 MB, for what most command lines do not need.
+    from confstream_cli.parser import called  # noqa: PLC0415
+
+    # Help, and what is no command, need all of them.
+    return called(arguments, [name] if name in COMMANDS else COMMANDS)
 
 
 def _check_environment() -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations  # The library's types are named here, and imported where they are used.
 
-import inspect
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Self, TypeVar, get_type_hints
-
-import typer
 
 import confstream
 from confstream_cli import environment
@@ -30,15 +27,33 @@ _Given = TypeVar("_Given", bound=Given)
 _Result = TypeVar("_Result")
 
 
-def option(name: str, help_text: str, metavar: str | None = None, **settings: Any) -> Any:  # noqa: ANN401 - Typer's own
+@dataclass(frozen=True)
+class Option:
+    """An option of a command, which takes its value from *variable*, too; a number is no less than *least*."""
+
+    name: str
+    help: str
+    metavar: str | None
+    variable: str
+    least: int | None = None
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """All arguments of a command, which *metavar* names."""
+
+    metavar: str
+
+
+def option(name: str, help_text: str, metavar: str | None = None, *, least: int | None = None) -> Option:
     """Return the option *name*, which takes its value from the variable of its name, too."""
     variable = environment.PREFIX + name.removeprefix("--").replace("-", "_").upper()
-    return typer.Option(name, envvar=variable, metavar=metavar, help=help_text, **settings)
+    return Option(name, help_text, metavar, variable, least)
 
 
-def arguments(metavar: str) -> Any:  # noqa: ANN401 - Typer's own
+def arguments(metavar: str) -> Arguments:
     """Return all arguments of a command, which *metavar* names."""
-    return typer.Argument(metavar=metavar, show_default=False, hidden=True)
+    return Arguments(metavar)
 
 
 def command(
@@ -50,30 +65,20 @@ def command(
     of *without* are no options of this command.
     """
     hints = get_type_hints(given, include_extras=True)
-    listed = Annotated[list[str] | None, arguments(metavar)]
-    first = inspect.Parameter("arguments", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=listed)
-    rest = [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-        )
-        for field in fields(given)
-        if field.name not in {"named", *without}
-    ]
-    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    hints["arguments"] = Annotated[list[str] | None, arguments(metavar)]
+    defaults = {field.name: field.default for field in fields(given) if field.name not in {"named", *without}}
 
     def decorate(function: Callable[[list[str], _Given], _Result]) -> Callable[..., _Result]:
         def run(
-            context: typer.Context,
             arguments: list[str] | None = None,
+            *,
+            named: frozenset[str],
             **values: Any,  # noqa: ANN401 - whatever options hold
         ) -> _Result:
-            sources = {name: context.get_parameter_source(name) for name in values}
-            named = frozenset(name for name, source in sources.items() if source and "DEFAULT" not in source.name)
             return function(list(arguments or []), given(**values, named=named))
 
         run.__doc__, run.__name__ = function.__doc__, function.__name__
-        run.__annotations__ = {each.name: each.annotation for each in (context, first, *rest)}
-        run.__signature__ = inspect.Signature([context, first, *rest])  # type: ignore[attr-defined]  # What inspect looks for.
+        run.parameters = [(name, hints[name], value) for name, value in {"arguments": None, **defaults}.items()]  # type: ignore[attr-defined]  # What ``plain`` looks for.
         return run
 
     return decorate

@@ -19,7 +19,7 @@ _Reverse = Annotated[bool, options.option("--reverse", "Oldest first.")]
 _Limit = Annotated[
     int | None,
     options.option(
-        "--limit", "At most so many, the newest; 0 is all. Default: 50 on a terminal, else all.", "NUMBER", min=0
+        "--limit", "At most so many, the newest; 0 is all. Default: 50 on a terminal, else all.", "NUMBER", least=0
     ),
 ]
 _Keys = Annotated[
