@@ -27,6 +27,7 @@ _FIXARRAY = 0x90
 _ARRAY_HEADERS = {0xDC: 2, 0xDD: 4}
 _KINDS = [Kind.FILE, Kind.SYMLINK, Kind.DIRECTORY]
 _FILE_TYPES = [bytes, int, int, int, int, int, int, bytes]
+_NESTED = frozenset([tuple, dict])
 _OPS = [Op.PUT, Op.DELETE, Op.META]
 _T = TypeVar("_T")
 
@@ -52,6 +53,7 @@ class Reader:
         import msgpack  # noqa: PLC0415
 
         self.key = key
+        self._failures = (ValueError, TypeError, msgpack.OutOfData, msgpack.StackError, RecursionError)
         self._size = len(encoded)
         # Values nest one level at most: containers of containers could cost a hundred times their bytes.
         self._unpacker = msgpack.Unpacker(
@@ -111,11 +113,9 @@ class Reader:
         return int.from_bytes(count, "big")
 
     def _take(self, read: Callable[[], Any]) -> Any:  # noqa: ANN401
-        import msgpack  # noqa: PLC0415
-
         try:
             return read()
-        except (ValueError, TypeError, msgpack.OutOfData, msgpack.StackError, RecursionError) as error:
+        except self._failures as error:
             reason = str(error) or "it ends early"
             raise IntegrityError(f"{self.key}: the metadata is not what the format says: {reason}") from error
 
@@ -134,13 +134,13 @@ def entry_fields(entry: Entry) -> tuple[object, ...]:
 
 def entry_from(fields: Any) -> Entry:  # noqa: ANN401 - unchecked input
     """Return the entry that *fields* describe; raise ``ValueError`` or ``TypeError`` if they cannot."""
-    path, number, *rest = checked(fields, tuple, "entry")
-    if number == 0 and [type(value) for value in fields] == _FILE_TYPES:
+    if [*map(type, checked(fields, tuple, "entry"))] == _FILE_TYPES and fields[1] == 0:
         # Nearly every entry is a file as it should be; what is not is told below.
-        _, _, mode, uid, gid, mtime_ns, size, digest = fields
+        path, _, mode, uid, gid, mtime_ns, size, digest = fields
         is_possible = -NUMBER_MAX <= mtime_ns <= NUMBER_MAX and 0 <= size <= NUMBER_MAX and mode >= 0
         if is_possible and 0 <= uid <= OWNER_MAX and 0 <= gid <= OWNER_MAX and len(path) <= PATH_SIZE_MAX:
             return Entry(path, Kind.FILE, mode, uid, gid, mtime_ns, size, digest)
+    path, number, *rest = fields
     checked(path, bytes, "path")
     kind = _KINDS[natural(number, "kind")]
     if kind is Kind.SYMLINK:
@@ -173,9 +173,10 @@ def change_fields(change: Change) -> tuple[object, ...]:
 def change_from(fields: Any) -> Change:  # noqa: ANN401 - unchecked input
     """Return the change that *fields* describe; raise ``ValueError`` or ``TypeError`` if they cannot."""
     number, *rest = checked(fields, tuple, "change")
+    if type(number) is int and number == 0:
+        entry = entry_from(fields[1:])
+        return Change(Op.PUT, entry.path, entry)
     op = _OPS[natural(number, "op")]
-    if op is Op.PUT:
-        return Change.put(entry_from(fields[1:]))
     path, *meta = rest
     _check_sizes(checked(path, bytes, "path"))
     if op is Op.DELETE:
@@ -287,9 +288,8 @@ def _check_sizes(path: bytes, target: bytes = b"", uid: int = 0, gid: int = 0) -
 
 
 def _flat(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    for value in values:
-        if type(value) is tuple or type(value) is dict:
-            raise ValueError("arrays or maps inside of one another")
+    if not _NESTED.isdisjoint(map(type, values)):
+        raise ValueError("arrays or maps inside of one another")
     return values
 
 
