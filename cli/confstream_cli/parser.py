@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from confstream_cli import options, output, plain, shortcut, values
+from confstream_cli import options, output, plain, shortcut
 from confstream_cli.commands import COMMANDS, EXAMPLES
 
 # "-3" is a revision, so some take what looks like an option, and refuse it themselves where it is none.
@@ -17,7 +17,6 @@ _NUMBERS = {"ignore_unknown_options": True}
 
 def called(arguments: list[str], names: Iterable[str]) -> object:
     """Return what the command of *names* that *arguments* begin with returns."""
-    values.keep_plain()
     command = typer.main.get_command(app_with(names))
     return command.main(arguments, prog_name="confstream", standalone_mode=False)
 
