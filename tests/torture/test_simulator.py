@@ -27,7 +27,7 @@ SEED = 20_260_000
 COUNT = 12
 ROOT = Path(__file__).parents[2]
 
-FOUND_WITHIN = 40
+FOUND_WITHIN = 100
 """How many histories it may take to find out what is broken on purpose."""
 
 
@@ -157,18 +157,21 @@ QUIET = Scenario(
     kills=False, faults=False, spoils=False, pauses=False, jumps=False, packer=False, reader=False, restorer=False,
     actions=60,
 )  # fmt: skip
-CRASHING = replace(QUIET, kills=True, writers=1)
+CRASHING = replace(QUIET, kills=True, writers=1, batches=True)
+FAULTY = replace(QUIET, faults=True, writers=1, actions=24)
+SPOILING = replace(QUIET, spoils=True, reader=True, packer=True, writers=1, actions=24)
+FENCING = replace(QUIET, heartbeat_seconds=0.0)
 RIVALS = replace(QUIET, kills=True, writers=3, heartbeat_seconds=0.0)
 SLEEPING = replace(QUIET, pauses=True, packer=True, pack_size=2, heartbeat_seconds=0.0)
 
 BROKEN: dict[str, tuple[Break, str, Scenario | None]] = {
-    "success assumed on time-out": (_success_assumed_on_time_out, "was skipped|holds", None),
-    "slot skipped on time-out": (_slot_skipped_on_time_out, "was skipped|holds", None),
+    "success assumed on time-out": (_success_assumed_on_time_out, "was skipped|holds", FAULTY),
+    "slot skipped on time-out": (_slot_skipped_on_time_out, "was skipped|holds", FAULTY),
     "no fence": (_no_fence, "epoch . after", None),
     "no exclusive create": (_no_exclusive_create, "is another one now", None),
     "pack before its snapshot": (_pack_before_its_snapshot, "its snapshot", None),
-    "hash not checked": (_hash_not_checked, "", None),
-    "fork not kept": (_fork_not_kept, "in neither log nor fork", None),
+    "hash not checked": (_hash_not_checked, "", SPOILING),
+    "fork not kept": (_fork_not_kept, "in neither log nor fork|nowhere any more", FENCING),
     "no redo after a crash": (_no_redo_after_a_crash, "after a restart", CRASHING),
     "no look after a restart": (_no_look_after_a_restart, "published twice", RIVALS),
     "sync that does not wait": (_sync_that_does_not_wait, "was told that the replica holds", None),

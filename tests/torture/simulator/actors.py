@@ -90,6 +90,8 @@ class Writer:
         if self.world.scenario.shared:
             # Of one tree several journals may follow what others write, but only one may write it.
             actions = [self._edit, self._edit, self._edit, self._sync]
+        elif self.world.scenario.batches:
+            actions = [self._several]
         while self.left > 0:
             self.left -= 1
             chance = draw.random()

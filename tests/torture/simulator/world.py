@@ -33,7 +33,10 @@ GRACE_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What may happen in a history; every part can be switched off, to find the smallest one that fails."""
+    """What may happen in a history; every part can be switched off, to find the smallest one that fails.
+
+    With *batches*, writers write several files at once and nothing else.
+    """
 
     storage: str = "s3"
     writers: int = 2
@@ -53,6 +56,7 @@ class Scenario:
     pack_size: int = 4
     snapshot_every: int = 5
     actions: int = 24
+    batches: bool = False
 
     @classmethod
     def choose(cls, draw: random.Random) -> "Scenario":
