@@ -212,7 +212,7 @@ class Weather:
         412: "PreconditionFailed", 429: "TooManyRequests",
     }  # fmt: skip
     _ANY = ("status", "status", "reset", "cut", "delay", "duplicate", "truncate", "long", "short")
-    _WRITES = (*_ANY, "cut", "cut", "late", "late", "half", "duplicate")
+    _WRITES = (*_ANY, "reset", "cut", "cut", "late", "late", "half", "half", "duplicate")
 
     def __init__(self, draw: random.Random, chance: float = 0.25) -> None:
         self._draw = draw
@@ -228,7 +228,9 @@ class Weather:
         if self.is_out:
             self.faults["outage"] += 1
             return Rule("reset")
-        if fate > self.chance:
+        # It is the slots on which everything depends.
+        is_slot = seen.method == "PUT" and "/log/" in seen.path
+        if fate > self.chance * (2 if is_slot else 1):
             return None
         is_write = seen.method in ("PUT", "POST", "DELETE")
         actions = self._WRITES if is_write else self._ANY
