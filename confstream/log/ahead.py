@@ -63,6 +63,11 @@ class ReadAhead:
         """Return the URL of the store inside."""
         return self.inner.url
 
+    @property
+    def behind(self) -> Store:
+        """Return the store inside, for who wants to know what is there now."""
+        return self.inner
+
     def begin(self, requests: Iterable[Request]) -> None:
         """Begin to read *requests*, except what is on its way already."""
         with self._lock:

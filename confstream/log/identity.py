@@ -73,9 +73,17 @@ def _accepted(store: Store, found: Descriptor, *, proven: bool, unsafe: bool) ->
 
 def _read(store: Store) -> Descriptor | None:
     try:
-        return decode_descriptor(store.get(layout.DESCRIPTOR, 0, NOTE_OBJECT_SIZE_MAX), layout.DESCRIPTOR)
+        return _read_twice(store)
     except ObjectMissingError:
         return None
+
+
+def _read_twice(store: Store) -> Descriptor:
+    try:
+        return decode_descriptor(store.get(layout.DESCRIPTOR, 0, NOTE_OBJECT_SIZE_MAX), layout.DESCRIPTOR)
+    except IntegrityError:
+        # Damage is what was read twice: an answer can be garbled on its way.
+        return decode_descriptor(store.get(layout.DESCRIPTOR, 0, NOTE_OBJECT_SIZE_MAX), layout.DESCRIPTOR)
 
 
 def _prove(store: Store, *, unsafe: bool) -> bool:

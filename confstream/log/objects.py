@@ -1,7 +1,12 @@
 """Fetch one object of history, decode it, and check that it is what its key says.
 
 An object that was renamed to another slot is damage, however sound it is (P9).
+Damage is what was read twice: an answer can be garbled on its way.
 """
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 from confstream import layout
 from confstream.codec.envelope import HEADER_SIZE, ObjectKind, read_header
@@ -25,7 +30,24 @@ from confstream.store import Store
 INDEX_GUESS = 1 << 17
 """How much of a pack or snapshot to ask for at first when only its index is wanted."""
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
+
+def _read_twice(read: Callable[Concatenate[Store, _P], _T]) -> Callable[Concatenate[Store, _P], _T]:
+    """Return *read*, which asks the storage itself once more where what came is damaged."""
+
+    @wraps(read)
+    def reading(store: Store, /, *arguments: _P.args, **named: _P.kwargs) -> _T:
+        try:
+            return read(store, *arguments, **named)
+        except IntegrityError:
+            return read(getattr(store, "behind", store), *arguments, **named)
+
+    return reading
+
+
+@_read_twice
 def get_revision(store: Store, number: int, fork: Fork | None = None) -> RevisionObject:
     """Return revision *number* of the log, or of *fork*; ``ObjectMissingError`` if its slot is empty."""
     key = (fork.prefix if fork else "") + layout.log_key(number)
@@ -35,6 +57,7 @@ def get_revision(store: Store, number: int, fork: Fork | None = None) -> Revisio
     return found
 
 
+@_read_twice
 def get_pack(store: Store, first: int, last: int, *, index_only: bool = False, known: Pack | None = None) -> Pack:
     """Return the pack of revisions *first* to *last*; *known* is what was read of it already."""
     key = layout.pack_key(first, last)
@@ -49,6 +72,7 @@ def get_pack(store: Store, first: int, last: int, *, index_only: bool = False, k
     return found
 
 
+@_read_twice
 def get_snapshot(store: Store, number: int, *, index_only: bool = False) -> SnapshotObject:
     """Return the snapshot of revision *number*."""
     key = layout.snapshot_key(number)
@@ -61,6 +85,7 @@ def get_snapshot(store: Store, number: int, *, index_only: bool = False) -> Snap
     return found
 
 
+@_read_twice
 def get_snapshot_time(store: Store, number: int) -> int:
     """Return the time of revision *number* by its snapshot, whose tree is not looked at."""
     key = layout.snapshot_key(number)
@@ -70,6 +95,7 @@ def get_snapshot_time(store: Store, number: int) -> int:
     return where.time_ns
 
 
+@_read_twice
 def get_blob(store: Store, digest: bytes) -> bytes:
     """Return the content that is a blob of its own; ``IntegrityError`` if it is not there."""
     key = layout.blob_key(digest)

@@ -9,7 +9,7 @@ from confstream.log.identity import find_or_create
 from confstream.log.intent import Writer
 from confstream.store import Keys, Store
 from confstream.store.memory import MemoryStore
-from confstream.testing import FaultyStore, ManualClock, delay_put, fail_on
+from confstream.testing import FaultyStore, ManualClock, damage, delay_put, fail_on
 from tests.logs import grow
 
 
@@ -125,3 +125,10 @@ def test_p4_a_descriptor_that_may_yet_arrive_is_not_taken_for_there() -> None:
 def test_p5_a_writer_whose_name_fits_no_key_left_a_fork_that_nobody_could_list(name: str) -> None:
     with pytest.raises(ValueError, match="cannot name a writer"):
         Writer(name, "host")
+
+
+def test_p8_an_answer_that_was_garbled_once_on_its_way_was_called_damage_of_the_descriptor() -> None:
+    store = MemoryStore()
+    made = found_or_created(store)
+
+    assert found_or_created(FaultyStore(store, [damage(prefix=DESCRIPTOR, keep=50)]), proven=True) == made

@@ -132,8 +132,16 @@ def test_p9_a_lie_of_the_storage_is_noticed_and_the_next_reader_is_well() -> Non
     grow(inner, 5)
 
     with pytest.raises(IntegrityError, match=log_key(3)):
-        read_all(FaultyStore(inner, [damage(prefix=log_key(3), flip=90)]), 5)
+        read_all(FaultyStore(inner, [damage(times=2, prefix=log_key(3), flip=90)]), 5)
     assert read_all(inner, 5)
+
+
+def test_p8_an_answer_that_was_garbled_once_on_its_way_was_called_damage_of_the_replica() -> None:
+    inner = MemoryStore()
+    grow(inner, 6)
+    reader = LogReader(FaultyStore(inner, [damage(prefix=log_key(3), keep=60)]))
+
+    assert reader.checkout(6).tree == LogReader(inner).checkout(6).tree
 
 
 def test_readers_survive_a_packer_that_deletes_between_listing_and_reading() -> None:
