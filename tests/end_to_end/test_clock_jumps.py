@@ -121,8 +121,8 @@ def test_p7_a_clock_that_jumps_by_less_than_s3_refuses_changes_neither_order_nor
 _FAR = pytest.mark.parametrize(
     "jump",
     [
-        (-_HOUR, r"the clock of this machine is (1 h 0|0 h 59) min [^:]*behind the server's: set the clock"),
-        (_DAY, r"the clock of this machine is (1 d 0 h|23 h 59 min) [^:]*ahead of the server's: set the clock"),
+        (-_HOUR, r"the clock of this machine is (1 h|59 min) [^:]*behind the server's: set the clock"),
+        (_DAY, r"the clock of this machine is (1 d|23 h 59 min) [^:]*ahead of the server's: set the clock"),
     ],
     ids=["back an hour", "ahead a day"],
 )

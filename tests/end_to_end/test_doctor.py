@@ -74,7 +74,7 @@ def test_a_replica_that_cannot_be_had_ends_with_16_and_the_rest_is_looked_at(
     assert found["files"]["level"] == "ok"
     assert found["heartbeat"]["level"] == "skip"
     # Whoever refuses us still tells the time.
-    assert ("clock" in found) is ("refused" in found["replica"]["found"])
+    assert ("clock" in found) is ("AWS_SECRET_ACCESS_KEY" in variables)
     assert "forged-2718" not in str(ended)
 
 
