@@ -15,16 +15,17 @@ class FragileServer:
 
     def freeze(self) -> None:
         """Let it accept connections and answer nothing."""
-        self.server.process.send_signal(signal.SIGSTOP)
+        (self._revived or self.server.process).send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self.server.process.send_signal(signal.SIGCONT)
+        (self._revived or self.server.process).send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it as a power cut would."""
-        self.server.process.kill()
-        self.server.process.wait(10)
+        running = self._revived or self.server.process
+        running.kill()
+        running.wait(10)
 
     def revive(self) -> None:
         """Start it again on its data and its ports."""

@@ -172,10 +172,17 @@ class Soak:
 
 
 class _Shared:
-    """A store that stays open for the next restore."""
+    """A store that stays open for the next restore, and is listed once: nobody writes while moments are compared."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
+        self._listed: dict[str, list[str]] = {}
+
+    def list(self, prefix: str = "") -> "list[str]":
+        """Return what was listed before."""
+        if prefix not in self._listed:
+            self._listed[prefix] = self._inner.list(prefix)
+        return self._listed[prefix]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -221,42 +228,32 @@ def _compare_all(moments: list[Moment], pod: Pod, directory: Path, figures: Figu
     """Restore every moment, half of them once everything is packed, and some by the command."""
     store = open_store(pod.url, storage_options=pod.server.quick_options)
     draw = random.Random(len(moments))  # noqa: S311 - a choice, not a secret.
+    restored = directory / "restored"
     try:
-        for moment in moments[::2]:
-            _compare(moment, store, pod, directory / "restored", figures)
+        _compare(moments[::2], store, pod, restored, figures)
         # One packs, and the next one deletes what is packed: nobody else is there to wait for.
         reports = [compact(store, _CLOCK, pack_size=50, minimum=1, tail=1, grace_seconds=0) for _ in range(2)]
         assert reports[1].deleted, f"nothing was packed: {reports}"
-        for moment in moments[1::2] + draw.sample(moments[::2], min(_SAMPLE, len(moments[::2]))):
-            _compare(moment, store, pod, directory / "restored", figures)
+        _compare(moments[1::2] + draw.sample(moments[::2], _SAMPLE), store, pod, restored, figures)
         pod.judge()
     finally:
         store.close()
-    for moment in draw.sample(moments, min(_SAMPLE, len(moments))):
-        target = directory / "restored"
-        done = run_confstream(
-            "restore", pod.url, target, "--timestamp", format_utc(moment.time_ns), environment=pod.server.env
-        )
+    for moment in draw.sample(moments, _SAMPLE):
+        when = format_utc(moment.time_ns)
+        done = run_confstream("restore", pod.url, restored, "--timestamp", when, environment=pod.server.env)
         assert done.code == 0, done
-        _same(moment, target, figures)
+        _same(moment, restored, figures)
 
 
-def _compare(moment: Moment, store: Any, pod: Pod, target: Path, figures: Figures) -> None:
-    """Restore *moment* by its time and by the number of its revision, and compare both with the copy."""
-    # Its connections serve the next restore, too.
+def _compare(moments: list[Moment], store: Any, pod: Pod, target: Path, figures: Figures) -> None:
+    """Restore *moments* by their time and by the number of their revision, and compare both with the copies."""
     shared: Any = _Shared(store)
     with History(shared, _CLOCK) as history:
-        number = history.at_time(format_utc(moment.time_ns)).number
-    for options in (RestoreOptions(timestamp=format_utc(moment.time_ns)), RestoreOptions(revision=str(number))):
-        restore(
-            pod.url,
-            target,
-            options,
-            clock=_CLOCK,
-            open_store=lambda *_urls, **_options: shared,
-            report=lambda _line: None,
-        )
-        _same(moment, target, figures)
+        numbers = [history.at_time(format_utc(moment.time_ns)).number for moment in moments]
+    for moment, number in zip(moments, numbers, strict=True):
+        for options in (RestoreOptions(timestamp=format_utc(moment.time_ns)), RestoreOptions(revision=str(number))):
+            restore(pod.url, target, options, clock=_CLOCK, open_store=lambda *_urls, **_options: shared)
+            _same(moment, target, figures)
 
 
 def _same(moment: Moment, target: Path, figures: Figures) -> None:
