@@ -227,7 +227,9 @@ def test_p1_what_another_program_wrote_right_after_the_rename_is_not_taken_for_o
         journal.write("a", b"ours")
         monkeypatch.setattr(durable, "sync_directory", synced)
 
-        assert b"a" in journal.differing()
+        # Waiting to be captured, or captured by the look at the directory that goes with connecting.
+        differing = journal.differing()
+        assert b"a" in differing or journal._ledger.current[b"a"].size == len(b"their")
 
 
 def test_a_symlink_is_replaced_and_never_followed(root: Path, start: Open) -> None:
