@@ -108,7 +108,16 @@ class Container:
         self.engine.podman("rm", "--force", "--time", "0", self.name)
 
     def _state(self, name: str) -> str:
-        return self.engine.podman("inspect", "--format", f"{{{{.State.{name}}}}}", self.name, check=True).stdout.strip()
+        asked: list[Finished] = []
+
+        def is_told() -> bool:
+            # podman reads /proc, and does not allow for a process that ends meanwhile.
+            asked[:] = [self.engine.podman("inspect", "--format", f"{{{{.State.{name}}}}}", self.name)]
+            return asked[0].code == 0 or "no such process" not in asked[0].stderr
+
+        wait_until(is_told, _PATIENCE_SECONDS, f"the state of {self.name}")
+        assert asked[0].code == 0, f"podman inspect {self.name}: {asked[0]}"
+        return asked[0].stdout.strip()
 
 
 class Pod:

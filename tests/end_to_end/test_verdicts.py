@@ -69,9 +69,10 @@ def test_an_invalid_edit_that_is_rolled_back_ends_right_and_says_no_more_than_ha
     assert ended.code == 0, ended
     log = onlooker.log()
     assert log[-1].verdict.status is Status.OK
-    invalid = [entry for entry in log if entry.verdict.status is Status.INVALID]
+    # It truncates first, too: what was captured then is doubted as blank.
+    doubted = [entry for entry in log if entry.verdict.status is not Status.OK]
     alerts = [line for line in ended.stderr.splitlines() if " WARNING " in line or " ERROR " in line]
-    assert len(alerts) <= len(invalid)
+    assert len(alerts) <= len(doubted), alerts
     assert json.loads(run_confstream("status", onlooker.url, "--json").stdout)["latest_good"] == log[-1].number
 
 

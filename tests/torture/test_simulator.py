@@ -167,7 +167,7 @@ SLEEPING = replace(QUIET, pauses=True, packer=True, pack_size=2, heartbeat_secon
 BROKEN: dict[str, tuple[Break, str, Scenario | None]] = {
     "success assumed on time-out": (_success_assumed_on_time_out, "was skipped|holds", FAULTY),
     "slot skipped on time-out": (_slot_skipped_on_time_out, "was skipped|holds", FAULTY),
-    "no fence": (_no_fence, "epoch . after", None),
+    "no fence": (_no_fence, "epoch . after|two writers in epoch", None),
     "no exclusive create": (_no_exclusive_create, "is another one now", None),
     "pack before its snapshot": (_pack_before_its_snapshot, "its snapshot", None),
     "hash not checked": (_hash_not_checked, "", SPOILING),
