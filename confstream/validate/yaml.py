@@ -22,6 +22,9 @@ _ENTERING = frozenset(["SequenceStartEvent", "MappingStartEvent"])
 _LEAVING = frozenset(["SequenceEndEvent", "MappingEndEvent"])
 _ELSEWHERE = "<<"
 _DEEP = re.compile(f"^[ ?:-]{{{NESTING_MAX}}}", re.MULTILINE)
+# No other bracket between them, nor what may hide the second one: a quote, a comment, a tag.
+_FLAT = re.compile(r"[\[{][^\[\]{}'\"#!\n]*[\]}]")
+_LEVELS = 4
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -129,13 +132,22 @@ def _is_read_through(text: str) -> bool:
     import yaml  # noqa: PLC0415 - as above
 
     # What could nest too deeply or have too many nodes is for ``events`` to count.
-    brackets = text.count("[") + text.count("{")
-    if brackets > NESTING_MAX or 3 * len(text) > EVENTS_MAX or _is_deep(text):
+    if 3 * len(text) > EVENTS_MAX or _is_deep(text) or _may_open_deeply(text):
         return False
     try:
         yaml.CSafeLoader(text).raw_parse()
     except (AttributeError, yaml.YAMLError):
         return False
+    return True
+
+
+def _may_open_deeply(text: str) -> bool:
+    """Return whether more brackets than are checked may be open at the same time."""
+    for level in range(_LEVELS):
+        if text.count("[") + text.count("{") <= NESTING_MAX - level:
+            return False
+        # Of those that close at once, however many there are, one is open at a time.
+        text = _FLAT.sub("", text)
     return True
 
 

@@ -66,7 +66,16 @@ def test_the_short_way_through_yaml_gives_the_answers_of_the_long_one(monkeypatc
     without = [_SAMPLE[:at] + _SAMPLE[at + 1 :] for at in range(len(_SAMPLE))]
     spoiled = [_SAMPLE[:at] + b"\x07" + _SAMPLE[at:] for at in range(0, len(_SAMPLE), 7)]
     deep = [b"- " * 300 + b"a", b"? " * 300 + b"a", b"[" * 150 + b"]" * 150, b"a: " + b"[" * 300 + b"]" * 300]
-    contents = [_SAMPLE, *cut, *without, *spoiled, *deep]
+    hidden = [
+        b"[ !x] ",
+        b"[ 'x] ' ",
+        b'[ "x] " ',
+        b"[ # x]\n",
+        b"{a: [1]}\n",
+        b"- {a: 1}\n",
+        b"[a]: {b: [1, {c: d}]}\n",
+    ]
+    contents = [_SAMPLE, *cut, *without, *spoiled, *deep, *(300 * piece for piece in hidden)]
     answers = [_answer(content) for content in contents]
 
     monkeypatch.setattr(yaml_module, "_is_read_through", lambda _text: False)
@@ -76,10 +85,11 @@ def test_the_short_way_through_yaml_gives_the_answers_of_the_long_one(monkeypatc
     assert "is nested too deeply" in answers
 
 
-def test_valid_yaml_is_read_without_an_object_for_each_event(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("content", [_SAMPLE, b"".join(b"camera_%d: {fps: 5, zones: [a]}\n" % n for n in range(500))])
+def test_valid_yaml_is_read_without_an_object_for_each_event(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.delattr(yaml_module, "events")
 
-    assert YamlSyntax().check(b"a.yml", _SAMPLE) == []
+    assert YamlSyntax().check(b"a.yml", content) == []
 
 
 def _answer(content: bytes) -> list[Finding] | str:
