@@ -22,9 +22,10 @@ _ENTERING = frozenset(["SequenceStartEvent", "MappingStartEvent"])
 _LEAVING = frozenset(["SequenceEndEvent", "MappingEndEvent"])
 _ELSEWHERE = "<<"
 _DEEP = re.compile(f"^[ ?:-]{{{NESTING_MAX}}}", re.MULTILINE)
-# No other bracket between them, nor what may hide the second one: a quote, a comment, a tag.
-_FLAT = re.compile(r"[\[{][^\[\]{}'\"#!\n]*[\]}]")
-_LEVELS = 4
+# Brackets, and what may hide one: a quote, a comment, a tag.
+_MARKS = b"[]{}'\"#!\n"
+_OTHERS = bytes(sorted({*range(256)} - {*_MARKS}))
+_INNERMOST = (b"[]", b"{}") * 4
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -143,11 +144,12 @@ def _is_read_through(text: str) -> bool:
 
 def _may_open_deeply(text: str) -> bool:
     """Return whether more brackets than are checked may be open at the same time."""
-    for level in range(_LEVELS):
-        if text.count("[") + text.count("{") <= NESTING_MAX - level:
+    marks = text.encode("utf-8", "surrogatepass").translate(None, _OTHERS)
+    for level, pair in enumerate(_INNERMOST):
+        if marks.count(b"[") + marks.count(b"{") <= NESTING_MAX - level:
             return False
         # Of those that close at once, however many there are, one is open at a time.
-        text = _FLAT.sub("", text)
+        marks = marks.replace(pair, b"")
     return True
 
 
