@@ -78,7 +78,7 @@ def test_the_short_way_through_yaml_gives_the_answers_of_the_long_one(monkeypatc
     contents = [_SAMPLE, *cut, *without, *spoiled, *deep, *(300 * piece for piece in hidden)]
     answers = [_answer(content) for content in contents]
 
-    monkeypatch.setattr(yaml_module, "_is_read_through", lambda _text: False)
+    monkeypatch.setattr(yaml_module, "_is_read_through", lambda _text, _known: False)
 
     assert answers == [_answer(content) for content in contents]
     assert answers[0] == []
@@ -90,6 +90,16 @@ def test_valid_yaml_is_read_without_an_object_for_each_event(monkeypatch: pytest
     monkeypatch.delattr(yaml_module, "events")
 
     assert YamlSyntax().check(b"a.yml", content) == []
+
+
+def test_yaml_in_which_only_words_changed_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    syntax = YamlSyntax()
+    assert syntax.check(b"a.yml", b"camera: {fps: 5}\n") == []
+
+    monkeypatch.delattr("yaml.CSafeLoader")
+    monkeypatch.delattr(yaml_module, "events")
+
+    assert syntax.check(b"a.yml", b"front_door: {width: 1920}\n") == []
 
 
 def _answer(content: bytes) -> list[Finding] | str:

@@ -1,0 +1,65 @@
+"""The outline of a YAML text: all that decides whether it is YAML, without the words.
+
+Most edits give a key another value. Runs of ASCII letters, digits and underscores may be
+exchanged for others of any length without a difference to a parser, but for
+the few places that ``outline`` refuses.
+"""
+
+import hashlib
+
+_WORDS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+_IS_WORD = bytes(byte in _WORDS for byte in range(256))
+_TO_X = bytes.maketrans(_WORDS, b"x" * len(_WORDS))
+_NEXT = b"\xf8"
+"""An x with the highest bit set: a byte that UTF-8 never has."""
+
+_BREAKS = ("\r", "\x85", "\u2028", "\u2029")
+_TO_ZERO = bytes.maketrans(b"0123456789", b"0" * 10)
+_INDENTATIONS = (b"|0", b">0", b"|-0", b">-0", b"|+0", b">+0")
+_HALF_A_KEY = 512
+_KEPT = 256
+
+
+class Outlines:
+    """Remembers the outlines of the last texts that were read to their end. Any thread may call any method."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, None] = {}
+
+    def knows(self, digest: bytes) -> bool:
+        """Return whether a text whose outline has the hash *digest* was added, and not too many others since."""
+        return digest in self._known
+
+    def add(self, digest: bytes) -> None:
+        """Remember the outline with the hash *digest*."""
+        self._known[digest] = None
+        for oldest in list(self._known)[:-_KEPT]:
+            self._known.pop(oldest, None)
+
+
+def outline(text: str) -> bytes | None:
+    """Return the hash of *text* with every word replaced by one x; None if the words may matter.
+
+    Texts with the same one are YAML together or not at all. Words matter in a
+    directive, in an escape, and where a block announces its indentation. A key
+    must end within 1024 letters, so lines are shorter here.
+    """
+    encoded = text.encode()
+    if "\\" in text or any(mark in text for mark in _BREAKS) or _announces_indentation(encoded):
+        return None
+    if "%" in text and (text.startswith("%") or "\n%" in text or "!" in text):
+        return None
+    size = len(encoded)
+    if any(b"\n" not in encoded[start : start + _HALF_A_KEY] for start in range(0, size - _HALF_A_KEY, _HALF_A_KEY)):
+        return None
+    # As numbers, so that C does it for all bytes at once: every letter that follows one is marked, then dropped.
+    words = int.from_bytes(encoded.translate(_IS_WORD))
+    marked = int.from_bytes(encoded.translate(_TO_X)) | ((words & words >> 8) << 7)
+    return hashlib.sha256(marked.to_bytes(size).translate(None, _NEXT)).digest()
+
+
+def _announces_indentation(encoded: bytes) -> bool:
+    if b"|" not in encoded and b">" not in encoded:
+        return False
+    zeros = encoded.translate(_TO_ZERO)
+    return any(one in zeros for one in _INDENTATIONS)
