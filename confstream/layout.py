@@ -24,6 +24,11 @@ def log_key(number: int) -> str:
     return f"{LOG}{number:020d}"
 
 
+def log_number(key: str) -> int:
+    """Return the number of the revision whose key in the log is *key*; 0 for any other key."""
+    return int(match[1]) if (match := _LOG_KEY.fullmatch(key)) else 0
+
+
 def pack_key(first: int, last: int) -> str:
     """Return the key of the pack of revisions *first* to *last*, both included."""
     return f"{PACK}{first:020d}-{last:020d}"

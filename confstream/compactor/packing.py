@@ -60,7 +60,8 @@ def pack_range(
             base.close()
         yield first, draft.here.position.number
         first = draft.here.position.number + 1
-        reader.refresh()
+        if first <= last:
+            reader.refresh()
 
 
 def snapshot_at(reader: LogReader, store: Store, number: int) -> bool:

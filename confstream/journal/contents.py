@@ -24,7 +24,7 @@ class ContentCache:
 
     def __init__(self, path: Path, *, disk_bytes_max: int = 64 << 20, memory_bytes_max: int = 4 << 20) -> None:
         """Use the directory *path*, which is created with mode 0700 when there is something to keep."""
-        self._path = path
+        self.directory = self._path = path
         self._disk_bytes_max = disk_bytes_max
         self._memory_bytes_max = memory_bytes_max
         self._lock = threading.Lock()

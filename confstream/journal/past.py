@@ -79,7 +79,8 @@ class Past:
         return Local(found.tree, found.content, f"revision {found.position.number}", found.close)
 
     def close(self) -> None:
-        """Release the connections."""
+        """Release the connections, and what was kept of what was published."""
+        self.sources.recent.close()
         if self._history is not None:
             self._history.close()
 

@@ -14,7 +14,7 @@ from confstream import guards
 from confstream.clock import Clock
 from confstream.compactor import compact, needed, snapshot_at
 from confstream.complaint import Complaint
-from confstream.errors import ConfstreamError
+from confstream.errors import ConfstreamError, IntegrityError
 from confstream.events import about, carrying
 from confstream.journal import fork as forks
 from confstream.journal import stranger
@@ -29,6 +29,7 @@ from confstream.layout import Fork
 from confstream.log.intent import Intent, Published, Writer
 from confstream.log.publisher import Publisher
 from confstream.log.reader import LogReader
+from confstream.log.recent import Recalling
 from confstream.meter import Meter
 from confstream.revision import WRITE_ID_SIZE, Authorship, Verdict
 from confstream.store import Store
@@ -69,6 +70,8 @@ class Session:
         self._stop = stop
         self._new_id = new_id
         self._meter = meter
+        # Perhaps it is another log than before.
+        sources.recent.clear()
         writer = Writer(ledger.writer, settings.host)
         self.publisher = Publisher.start(reader, writer, clock, stop, grace_seconds=settings.grace_seconds)
         self._beat_at: float | None = None
@@ -250,12 +253,15 @@ class Session:
         self._packing.start()
 
     def _pack(self) -> None:
-        settings = self._settings
+        settings, recent = self._settings, self._sources.recent
+        # What this writer put into its slots is at hand: to pack that, it is not fetched again (P11).
+        store = Recalling(self._store, recent)
         try:
-            report = compact(
-                self._store, self._clock, pack_size=settings.pack_size, grace_seconds=settings.grace_seconds
-            )
+            report = compact(store, self._clock, pack_size=settings.pack_size, grace_seconds=settings.grace_seconds)
         except ConfstreamError as error:
+            if isinstance(error, IntegrityError):
+                # Whichever is wrong, the next attempt goes by the replica alone.
+                recent.clear()
             # It reads a thousand objects: not once more for every revision.
             self._pack_at = self._clock.elapsed_seconds() + _PACK_PAUSE_SECONDS
             said = about("pack_failed", error=error)

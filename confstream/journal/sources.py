@@ -10,17 +10,22 @@ from confstream.journal.contents import ContentCache
 from confstream.journal.ledger import Ledger
 from confstream.log.checkout import Checkout
 from confstream.log.reader import LogReader
+from confstream.log.recent import Recent
 from confstream.tree import Entry, Kind, content_hash
 
 
 class Sources:
-    """Finds contents by hash. *history* opens the replica, and is only called when nothing here has it."""
+    """Finds contents by hash. *history* opens the replica, and is only called when nothing here has it.
+
+    *recent* has what this journal published itself.
+    """
 
     def __init__(self, root: Path, ledger: Ledger, cache: ContentCache, history: Callable[[], History]) -> None:
         self._root = root
         self._ledger = ledger
         self._cache = cache
         self._history = history
+        self.recent = Recent(cache.directory)
 
     def at_hand(self, digest: bytes) -> bytes | None:
         """Return the content if it is in the ledger or the cache, else None."""

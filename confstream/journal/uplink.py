@@ -34,6 +34,7 @@ from confstream.journal.vitals import Pulse
 from confstream.log.identity import find_or_create
 from confstream.log.intent import Published
 from confstream.log.reader import LogReader
+from confstream.log.recent import Keeping
 from confstream.meter import Meter
 from confstream.revision import Position
 from confstream.store import Store
@@ -302,7 +303,7 @@ class Uplink:
                 ledger.fence(None)
             session = Session(
                 store,
-                LogReader(store),
+                LogReader(Keeping(store, self._sources.recent)),
                 ledger,
                 self._sources,
                 clock=self._clock,

@@ -518,6 +518,38 @@ def test_p11_revisions_are_packed_in_the_background_while_publishing_goes_on(
     assert replica.files() == {"a": b"last"}
 
 
+def test_p11_packing_and_deleting_ask_for_nothing_that_this_writer_published_itself(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    clock = ManualClock(auto=False)
+    settings = UplinkSettings(heartbeat_seconds=60, pack_size=100, snapshot_every=1000)
+
+    def count(prefix: str) -> int:
+        return sum(key.startswith(prefix) for key in replica.memory.objects)
+
+    with start(root, clock=clock, settings=settings) as journal:
+        for number in range(160):
+            journal.write("a", str(number))
+            if not number:
+                journal.sync(PATIENCE_SECONDS)
+                replica.metered.reset()
+        journal.sync(PATIENCE_SECONDS)
+        eventually(lambda: count("pack/") == 1, "a pack")
+        eventually(lambda: journal._uplink._session._sweep_at is not None, "packing to end")  # type: ignore[union-attr]
+        # The heartbeat and the newest revision for their times, and what was just made, to be sure of it.
+        assert replica.metered.calls["get"] <= 4
+        clock.advance(2 * 86_400)
+        journal.write("a", "witness")
+        journal.sync(PATIENCE_SECONDS)
+        clock.advance(3600)
+        journal.write("a", "last")
+        eventually(lambda: count("log/") <= 62, "the packed revisions to be deleted")
+        assert replica.metered.calls["get"] <= 4 + 5
+
+    assert replica.files(37) == {"a": b"36"}
+    assert replica.files() == {"a": b"last"}
+
+
 def test_p14_an_outage_past_the_bound_merges_the_oldest_and_keeps_the_newest_state(
     root: Path, replica: Replica, start: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
