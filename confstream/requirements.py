@@ -7,7 +7,6 @@ only that. Without those that nothing works without, nothing is begun.
 import importlib
 import sys
 from dataclasses import dataclass
-from importlib import metadata
 from importlib.util import find_spec
 
 from confstream.errors import ConfstreamError
@@ -32,6 +31,8 @@ class Module:
     @property
     def version(self) -> str:
         """Return which one is installed, as far as it is known."""
+        from importlib import metadata  # noqa: PLC0415 - 3 MB that only a diagnosis needs
+
         try:
             return metadata.version(self.distribution)
         except metadata.PackageNotFoundError:
