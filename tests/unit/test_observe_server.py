@@ -15,7 +15,9 @@ from confstream.errors import UsageError
 from confstream.journal.vitals import Vitals
 from confstream.meter import Meter
 from confstream.observe.address import Address, parse
-from confstream.observe.server import CONNECTIONS_MAX, HealthServer
+from confstream.observe.listener import CONNECTIONS_MAX, Listener
+from confstream.observe.server import HealthServer
+from confstream.testing import ManualClock
 from tests.servers import wait_until
 from tests.vitals import NOW_NS, vitals
 
@@ -99,6 +101,59 @@ def test_head_has_no_body(server: HealthServer) -> None:
 
 def test_a_request_that_is_too_long_is_refused(server: HealthServer) -> None:
     assert _ask(server, "/" + "x" * 70_000)[0] == 414
+
+
+def test_fields_that_are_too_long_are_refused(server: HealthServer) -> None:
+    connection = http.client.HTTPConnection(server.address.host, server.address.port, timeout=20)
+    connection.request("GET", "/livez", headers={f"X-{number}": "x" * 1000 for number in range(70)})
+
+    assert connection.getresponse().status == 431
+    connection.close()
+
+
+@pytest.mark.parametrize("line", [b"GET", b"GET /livez", b"/livez HTTP/1.0", b"\x00\xff /livez HTTP"])
+def test_what_is_no_http_is_refused(server: HealthServer, line: bytes) -> None:
+    with socket.create_connection((server.address.host, server.address.port), timeout=20) as client:
+        client.sendall(line + b"\r\n\r\n")
+
+        assert client.makefile("rb").readline() == b"HTTP/1.1 400 Bad Request\r\n"
+
+
+def test_p14_a_client_that_sends_a_byte_now_and_then_has_no_more_time_than_any_other() -> None:
+    clock = ManualClock()
+    listener = Listener(parse("127.0.0.1:0"), lambda _path, _accepted: (200, "text/plain", b"ok\n"), clock)
+    listener.start()
+    with socket.create_connection((listener.address.host, listener.address.port), timeout=20) as client:
+        client.sendall(b"GET /livez ")
+        wait_until(lambda: listener._free._value < CONNECTIONS_MAX, 20, "the client to be heard")
+        clock.advance(10)
+        client.sendall(b"H")
+
+        assert client.recv(100) == b""
+    listener.close()
+
+
+def test_who_only_probes_does_not_pay_for_scrapes() -> None:
+    program = (
+        "import sys, socket\n"
+        "from confstream.meter import Meter; from confstream.observe.address import parse\n"
+        "from confstream.observe.server import HealthServer\n"
+        "with HealthServer(parse('127.0.0.1:0'), list, Meter()) as server:\n"
+        "    with socket.create_connection((server.address.host, server.address.port)) as client:\n"
+        "        client.sendall(b'GET /livez HTTP/1.0\\r\\n\\r\\n')\n"
+        "        print(client.recv(12).decode())\n"
+        "print(*sorted({'prometheus_client', 'http.server', 'email', 'ssl'} & set(sys.modules)))"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout == "HTTP/1.1 200\n\n"
 
 
 def test_a_bug_in_an_answer_is_an_error_for_one_request_only(
