@@ -80,20 +80,22 @@ def compact(
     minimum: int = MINIMUM,
     tail: int = TAIL,
     grace_seconds: float = GRACE_SECONDS,
+    grace_clock: Clock | None = None,
     dry_run: bool = False,
 ) -> CompactReport:
     """Pack all but the newest *tail* revisions, *pack_size* together, and delete what older packs cover.
 
     Nothing is packed for fewer than *minimum*. Several packers and writers may
     work at the same time. *grace_seconds* is the one of the writers; 0 says
-    that there is no other writer. Raise ``IntegrityError`` if an object that
-    would be packed, or a pack that would be relied upon, is damaged: then
-    nothing that it covers was deleted.
+    that there is no other writer. *grace_clock*, else *clock*, tells whether it
+    is over. Raise ``IntegrityError`` if an object that would be packed, or a
+    pack that would be relied upon, is damaged: then nothing that it covers was deleted.
     """
     reader = LogReader(store)
     seen_ns = witness_ns(reader, reader.require())
+    now_ns = (grace_clock or clock).now_ns()
     todo = plan_compaction(
-        reader, clock.now_ns(), seen_ns, pack_size=pack_size, minimum=minimum, tail=tail, grace_seconds=grace_seconds
+        reader, now_ns, seen_ns, pack_size=pack_size, minimum=minimum, tail=tail, grace_seconds=grace_seconds
     )
     if dry_run:
         return CompactReport(todo, dry_run=True)

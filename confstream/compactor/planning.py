@@ -162,7 +162,8 @@ def _due(index: Pack, now_ns: int, witness_ns: int, grace_seconds: float) -> set
     on the replica, so a clock that is behind cannot make it look old; one that
     was ahead only delays. And it is as late as both this clock and the newest
     sign of life on the replica say, so this clock alone, jumping ahead, deletes
-    nothing: with nobody alive to witness the time, everything just stays.
+    nothing: with nobody alive to witness the time, everything just stays. A
+    writer, which would be its own witness, takes a ``CautiousClock``.
     """
     numbers = {made.revision.number: made.revision.time_ns for made in index.revisions}
     if grace_seconds <= 0:

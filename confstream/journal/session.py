@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from confstream import guards
-from confstream.clock import Clock
+from confstream.clock import CautiousClock, Clock
 from confstream.compactor import compact, needed, snapshot_at
 from confstream.complaint import Complaint
 from confstream.errors import ConfstreamError, IntegrityError
@@ -56,6 +56,7 @@ class Session:
         sources: Sources,
         *,
         clock: Clock,
+        packing_clock: CautiousClock,
         settings: UplinkSettings,
         stop: threading.Event,
         new_id: Callable[[int], bytes],
@@ -66,6 +67,7 @@ class Session:
         self._ledger = ledger
         self._sources = sources
         self._clock = clock
+        self._packing_clock = packing_clock
         self._settings = settings
         self._stop = stop
         self._new_id = new_id
@@ -74,6 +76,8 @@ class Session:
         sources.recent.clear()
         writer = Writer(ledger.writer, settings.host)
         self.publisher = Publisher.start(reader, writer, clock, stop, grace_seconds=settings.grace_seconds)
+        # This writer's own clock may be ahead, and what it writes from now on is no other witness than that.
+        packing_clock.witnessed(self.publisher.witnessed_ns)
         self._beat_at: float | None = None
         self._packing: threading.Thread | None = None
         self._pack_at = 0.0
@@ -257,7 +261,13 @@ class Session:
         # What this writer put into its slots is at hand: to pack that, it is not fetched again (P11).
         store = Recalling(self._store, recent)
         try:
-            report = compact(store, self._clock, pack_size=settings.pack_size, grace_seconds=settings.grace_seconds)
+            report = compact(
+                store,
+                self._clock,
+                pack_size=settings.pack_size,
+                grace_seconds=settings.grace_seconds,
+                grace_clock=self._packing_clock,
+            )
         except ConfstreamError as error:
             if isinstance(error, IntegrityError):
                 # Whichever is wrong, the next attempt goes by the replica alone.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from confstream.clock import Clock
+from confstream.clock import CautiousClock, Clock
 from confstream.errors import (
     AccessDeniedError,
     ConfstreamError,
@@ -23,6 +23,7 @@ from confstream.errors import (
 from confstream.events import about, carrying
 from confstream.journal.draft import FencedBy
 from confstream.journal.fork import complete
+from confstream.journal.lag import Lag
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Origin
 from confstream.journal.outage import Outage, Stage
@@ -75,7 +76,8 @@ class Uplink:
         self._settings = settings
         self._new_id = new_id
         self._meter = meter or Meter()
-        self.pulse = Pulse(clock)
+        self.pulse, self._lag = Pulse(clock), Lag(ledger, clock)
+        self._packing_clock = CautiousClock(clock, settings.grace_seconds)
         self._outage = Outage(logger, clock, settings.fail_after_seconds)
         self._stage, self._failures = Stage.CONNECT, 0
         self._standby = Standby(clock, takeover=settings.takeover, heartbeat_seconds=settings.heartbeat_seconds)
@@ -88,7 +90,6 @@ class Uplink:
         self._stop = threading.Event()
         self._session: Session | None = None
         self._waiting: Store | None = None
-        self._oldest: tuple[bytes, float] | None = None
         self.on_end: Callable[[], None] = lambda: None
         """Called from the thread when it ends."""
         self.thread = threading.Thread(target=carrying(self._run_to_the_end), name="confstream-uplink", daemon=True)
@@ -101,16 +102,7 @@ class Uplink:
     @property
     def lag_seconds(self) -> float:
         """Return the age of the oldest change that the replica does not hold; 0 if it holds all."""
-        oldest, now = next(iter(self._ledger.pending), None), self._clock.elapsed_seconds()
-        if oldest is None:
-            self._oldest = None
-            return 0.0
-        seen = self._oldest
-        if seen is None or seen[0] != oldest.write_id:
-            # The wall clock may jump: it is asked once, as soon as there is something to be late with.
-            age_seconds = max(0.0, (self._clock.now_ns() - oldest.time_ns) / 1e9)
-            self._oldest = seen = (oldest.write_id, now - age_seconds)
-        return now - seen[1]
+        return self._lag.seconds
 
     def start(self) -> None:
         """Begin to connect and to publish."""
@@ -118,7 +110,7 @@ class Uplink:
 
     def wake(self) -> None:
         """Say that there is something to publish; an attempt that failed is not repeated any sooner for it."""
-        _ = self.lag_seconds
+        _ = self._lag.seconds
         self._wake.set()
 
     def coalesce(self, keep_newest: int) -> int:
@@ -127,10 +119,8 @@ class Uplink:
             before = self._pending_ids()
             session = self._session
             fewer = session.coalesce(keep_newest) if session is not None else self._ledger.coalesce(keep_newest)
-            after, oldest = self._pending_ids(), next(iter(self._ledger.pending), None)
-            if self._oldest is not None and oldest is not None:
-                # What the oldest was merged into is as late as that was.
-                self._oldest = (oldest.write_id, self._oldest[1])
+            after = self._pending_ids()
+            self._lag.merged()
             # Who waits for a draft that was merged waits for what it was merged into (P4).
             for wanted in self._waited_for:
                 if wanted & (before - after):
@@ -251,6 +241,8 @@ class Uplink:
             # Cleared before looking whether to stop: what is set in between is not lost.
             self._wake.clear()
             self._hurry.clear()
+            # A jump is told from what was seen before it, so it is looked at even when there is nothing to pack.
+            self._packing_clock.now_ns()
             self.pulse.turn(TURN_SECONDS_MAX)
             if self._stop.is_set():
                 return
@@ -307,6 +299,7 @@ class Uplink:
                 ledger,
                 self._sources,
                 clock=self._clock,
+                packing_clock=self._packing_clock,
                 settings=self._settings,
                 stop=self._stop,
                 new_id=self._new_id,

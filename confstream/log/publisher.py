@@ -56,6 +56,8 @@ class Publisher:
         self.writer = writer
         self.head = Head()
         self.epoch = 1
+        self.witnessed_ns = 0
+        """The newest time that anybody had left on the replica when this writer started."""
         self.supersedes: tuple[int, int] | None = None
         self.fenced_by: RevisionObject | None = None
         self._clock = clock
@@ -82,7 +84,9 @@ class Publisher:
         """
         publisher = cls(reader, writer, clock, stop or threading.Event(), grace_seconds=grace_seconds)
         publisher.catch_up()
-        publisher.epoch = max(publisher.head.position.epoch_high, *(beat.epoch for beat in reader.heartbeats()), 0) + 1
+        beats, end = reader.heartbeats(), publisher.head.position
+        publisher.epoch = max(end.epoch_high, *(beat.epoch for beat in beats), 0) + 1
+        publisher.witnessed_ns = max(end.time_ns, *(beat.time_ns for beat in beats), 0)
         return publisher
 
     @property

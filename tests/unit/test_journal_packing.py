@@ -1,0 +1,92 @@
+"""What a writer packs, and when it deletes what the packs cover: only time that passed lets it."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from confstream.journal.journal import Journal
+from confstream.journal.phase import UplinkSettings
+from confstream.log.publisher import GRACE_SECONDS
+from confstream.testing import ManualClock
+from tests.journals import PATIENCE_SECONDS, Open, Replica, eventually, sleeping
+
+SETTINGS = UplinkSettings(heartbeat_seconds=300, pack_size=20, snapshot_every=1000)
+ROUND = 90
+"""How many revisions make the next packs: a pack, and the tail that is never packed."""
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(auto=False)
+
+
+def grow(journal: Journal, replica: Replica, clock: ManualClock) -> None:
+    """Publish revisions until the packer has run once more, and is done."""
+    packs = _keys(replica, "pack/")
+    for _ in range(ROUND):
+        journal.write("a", str(replica.head))
+        journal.sync(PATIENCE_SECONDS)
+    eventually(lambda: _keys(replica, "pack/") > packs, "more packs")
+    eventually(sleeping(clock), "the uplink to rest")
+    # It works beside the uplink, and deletes after all that is packed is stored.
+    eventually(lambda: not _is_packing(), "the packer to end")
+
+
+def test_p5_the_clock_of_a_running_writer_that_jumped_ahead_was_its_own_witness_and_packed_objects_went_early(
+    root: Path, replica: Replica, start: Open, clock: ManualClock
+) -> None:
+    with start(root, clock=clock, settings=SETTINGS) as journal:
+        grow(journal, replica, clock)
+        packed = _packed(replica)
+        assert packed
+
+        clock.jump(2 * GRACE_SECONDS)
+        clock.advance(301)
+        grow(journal, replica, clock)
+
+        assert packed <= _keys(replica, "log/")
+
+
+def test_p5_the_clock_of_a_writer_that_was_ahead_when_it_started_was_its_own_witness(
+    root: Path, replica: Replica, start: Open, clock: ManualClock
+) -> None:
+    with start(root, clock=clock, settings=SETTINGS) as journal:
+        grow(journal, replica, clock)
+    packed = _packed(replica)
+
+    clock.jump(2 * GRACE_SECONDS)
+    with start(root, clock=clock, settings=SETTINGS) as journal:
+        grow(journal, replica, clock)
+
+    assert packed <= _keys(replica, "log/")
+
+
+def test_p11_what_packs_cover_goes_after_the_grace_period_and_one_jump_only_puts_that_off(
+    root: Path, replica: Replica, start: Open, clock: ManualClock
+) -> None:
+    with start(root, clock=clock, settings=SETTINGS) as journal:
+        grow(journal, replica, clock)
+        packed = _packed(replica)
+        clock.jump(2 * GRACE_SECONDS)
+
+        def are_gone() -> bool:
+            clock.advance(1800)
+            return not packed & _keys(replica, "log/")
+
+        eventually(are_gone, "what was packed to go")
+        assert clock.elapsed_seconds() > GRACE_SECONDS
+
+
+def _keys(replica: Replica, prefix: str) -> set[str]:
+    return {key for key in replica.memory.objects if key.startswith(prefix)}
+
+
+def _packed(replica: Replica) -> set[str]:
+    """Return the keys of the revisions that a pack has."""
+    last = max(int(key.partition("-")[2]) for key in _keys(replica, "pack/"))
+    return {key for key in _keys(replica, "log/") if int(key.removeprefix("log/")) <= last}
+
+
+def _is_packing() -> bool:
+    return any(thread.name == "confstream-pack" for thread in threading.enumerate())
