@@ -216,13 +216,14 @@ def replace(
     owner: tuple[int, int] | None = None,
     *,
     mtime_ns: int | None = None,
+    maker: str = "",
 ) -> None:
     """Make *name* in *directory* a file with *content*, whole or not at all, durably (P4).
 
     A symlink of that name is replaced, not followed. When this raises, what
-    was there is there still.
+    was there is there still. *maker* is told by the name that the file has before, as ``temporary_name`` does.
     """
-    temporary = temporary_name()
+    temporary = temporary_name(maker)
     try:
         create(directory, temporary, content, mode, owner, mtime_ns=mtime_ns)
         os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
@@ -269,11 +270,14 @@ def _renameat2() -> Any:  # noqa: ANN401 - a function of the system's library, N
     return getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
 
-def temporary_name() -> bytes:
-    """Return a name for a file that is about to be renamed; no tree ever holds one."""
-    return _TEMP_PREFIX + os.urandom(8).hex().encode() + _TEMP_SUFFIX
+def temporary_name(maker: str = "") -> bytes:
+    """Return a name for a file that is about to be renamed; no tree ever holds one.
+
+    *maker*, if given, is who alone may take it for a leftover as soon as it starts anew.
+    """
+    return _TEMP_PREFIX + f"{maker}-".encode() * bool(maker) + os.urandom(8).hex().encode() + _TEMP_SUFFIX
 
 
-def is_temporary(name: bytes) -> bool:
-    """Return whether *name* is one of ``temporary_name``, left by a crash or about to be renamed."""
-    return name.startswith(_TEMP_PREFIX) and name.endswith(_TEMP_SUFFIX)
+def is_temporary(name: bytes, maker: str = "") -> bool:
+    """Return whether *name* is one of ``temporary_name`` (*maker*), left by a crash or about to be renamed."""
+    return name.startswith(_TEMP_PREFIX + f"{maker}-".encode() * bool(maker)) and name.endswith(_TEMP_SUFFIX)

@@ -27,11 +27,12 @@ from confstream.journal.draft import Draft
 from confstream.journal.judging import Judge
 from confstream.journal.ledger import Ledger
 from confstream.journal.left_out import LeftOut
+from confstream.journal.leftovers import sweep
 from confstream.journal.restored import RESTORED, restored_note
 from confstream.journal.unprotected import Unprotected
 from confstream.journal.untracked import check_left, dropped
 from confstream.journal.views import Captured
-from confstream.journal.writes import Batch, Placer, plan_changes, redo, stamp_numbers, sweep
+from confstream.journal.writes import Batch, Placer, plan_changes, redo, stamp_numbers
 from confstream.log.spool import Spool
 from confstream.meter import Meter
 from confstream.revision import OK, WRITE_ID_SIZE, Authorship, Verdict
@@ -71,7 +72,7 @@ class Recorder:
         self._meter = meter or Meter()
         self._left_out = LeftOut(self._meter)
         self._judge = Judge(ledger, clock, validators, believe_all=not guards, meter=self._meter)
-        self._placer = Placer(root)
+        self._placer = Placer(root, ledger.writer)
         self._lock = threading.RLock()
         self._in_flight: Counter[bytes] = Counter()
         self._order = 0
@@ -108,7 +109,7 @@ class Recorder:
             logger.warning("finished a restore that was interrupted: %d files written", finished.written, extra=said)
         done = redo(self._root, self._ledger)
         if restore:
-            sweep(self._root)
+            sweep(self._root, self._ledger.writer, self._clock.now_ns())
             self._count_restore()
         if done:
             said = about("writes_finished", files=len(done))

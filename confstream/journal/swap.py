@@ -46,9 +46,11 @@ def put(parent: int, name: bytes, new: bytes, expected: Collection[Numbers | Non
     return False
 
 
-def take_away(parent: int, name: bytes, expected: Collection[Numbers | None]) -> bool:
-    """Delete *name*; return False, with *name* as it was, if what is there is none of *expected*."""
-    aside = durable.temporary_name()
+def take_away(parent: int, name: bytes, expected: Collection[Numbers | None], aside: bytes) -> bool:
+    """Delete *name*; return False, with *name* as it was, if what is there is none of *expected*.
+
+    *aside* is the temporary name under which it is looked at.
+    """
     try:
         os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=parent)
     except FileNotFoundError:

@@ -152,11 +152,13 @@ class Placer:
     """Puts written-ahead changes into the tree, in the order in which they were recorded.
 
     Threads that write different files do so at once; for one file the draft
-    that was recorded last wins, whoever is faster.
+    that was recorded last wins, whoever is faster. *writer* is the journal's
+    id, by which its own leftovers are known.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, writer: str) -> None:
         self._root = root
+        self._writer = writer
         self._placed: dict[bytes, int] = {}
         self._left: dict[bytes, Numbers | None] = {}
         self._busy = 0
@@ -199,7 +201,7 @@ class Placer:
                     if entry.kind is Kind.DIRECTORY:
                         _make_directory(root, entry)
                         continue
-                    name = durable.temporary_name()
+                    name = durable.temporary_name(self._writer)
                     with durable.opened_parent(root, change.path) as (parent, _):
                         temporary[change.path] = name
                         # Synced with its time: by that, a restart after a power loss tells it from what others wrote.
@@ -248,7 +250,7 @@ class Placer:
         # What another draft of this process left there since is no news either.
         expected = {before and before[:3], self._left.get(path, before and before[:3])}
         if path not in temporary:
-            return take_away(parent, name, expected)
+            return take_away(parent, name, expected, durable.temporary_name(self._writer))
         done = put(parent, name, temporary[path], expected)
         if done:
             del temporary[path]
@@ -316,26 +318,9 @@ def _redo_one(root: Path, descriptor: int, path: bytes, chain: Sequence[tuple[Dr
         content = ledger.content(entry.hash)
         if content is None:
             return False
-        durable.replace(parent, name, content, entry.mode, _owner(entry), mtime_ns=entry.mtime_ns)
+        maker = ledger.writer
+        durable.replace(parent, name, content, entry.mode, _owner(entry), mtime_ns=entry.mtime_ns, maker=maker)
     return True
-
-
-def sweep(root: Path) -> None:
-    """Remove the new files of writes that a crash cut short before they were recorded."""
-    with durable.opened_root(root) as top:
-        # One after the other: directories may be deeper than functions may call one another.
-        waiting = [b""]
-        while waiting:
-            path = waiting.pop()
-            with contextlib.suppress(OSError), durable.opened(top, path) as directory:
-                with os.scandir(directory) as found:
-                    entries = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
-                for name, is_dir in entries:
-                    below = path + b"/" + name if path else name
-                    if is_dir and below != STATE and len(below) <= PATH_SIZE_MAX:
-                        waiting.append(below)
-                    elif not is_dir and durable.is_temporary(name):
-                        os.unlink(name, dir_fd=directory)
 
 
 def _is_current(change: Change, entry: Entry | None) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from confstream import durable
 from confstream.journal import recorder, swap, writes
 from confstream.journal.ledger import Ledger
+from confstream.journal.leftovers import sweep
 from confstream.testing import ManualClock
 from confstream.tree import Change, Entry, Op
 from tests.journals import PATIENCE_SECONDS, Open, Replica, opener
@@ -132,7 +133,7 @@ def test_what_is_expected_is_replaced_and_what_is_not_stays(
 
         assert not swap.put(directory, b"config.yml", b"one", [None])
         assert not swap.put(directory, b"config.yml", b"one", [(1, 2, 3)])
-        assert not swap.take_away(directory, b"config.yml", [(1, 2, 3)])
+        assert not swap.take_away(directory, b"config.yml", [(1, 2, 3)], durable.temporary_name())
         assert (root / "config.yml").read_bytes() == b"a: 1\n"
         assert swap.put(directory, b"config.yml", b"two", [numbers])
         assert not swap.put(directory, b"new", b"three", [numbers])
@@ -146,7 +147,7 @@ def test_what_is_expected_is_replaced_and_what_is_not_stays(
 
 
 def test_a_write_after_a_delete_of_the_same_process_is_placed_although_the_file_is_gone(root: Path) -> None:
-    placer = writes.Placer(root)
+    placer = writes.Placer(root, "0123456789abcdef")
     seen = writes.stamp_numbers(root, b"config.yml")
     entry = Entry.file(b"config.yml", b"ours\n", 0o644, uid=os.getuid(), gid=os.getgid())
     write, delete = [Change.put(entry)], [Change(Op.DELETE, b"config.yml")]
@@ -173,3 +174,40 @@ def test_p3_a_checkpoint_of_the_journal_does_not_take_the_marker_of_a_restore_aw
     (state / "staging").rmdir()
     Ledger.open(state, clock=ManualClock(), new_id=os.urandom).close()
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_p4_a_journal_with_its_own_state_directory_swept_away_what_another_one_was_about_to_put_into_place(
+    opened: tuple[Replica, Open], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    _, start = opened
+    with start(root, state_dir=tmp_path / "one", publish=False) as journal:
+
+        def open_another() -> None:
+            start(root, state_dir=tmp_path / "other", publish=False, capture=False).close()
+
+        if kind == "write":
+            before(monkeypatch, writes.Placer, "place", open_another)
+            journal.write("config.yml", b"ours\n")
+            assert (root / "config.yml").read_bytes() == b"ours\n"
+        else:
+            before(monkeypatch, swap, "numbers_at", open_another)
+            journal.delete("config.yml")
+            assert not (root / "config.yml").exists()
+
+    assert sorted(path.name for path in root.iterdir()) == ["config.yml"] * (kind == "write")
+
+
+def test_what_a_killed_write_left_goes_at_the_next_start_and_what_anybody_else_left_when_it_is_old(
+    tmp_path: Path,
+) -> None:
+    ours, theirs, of_nobody = (durable.temporary_name(maker) for maker in ("ours", "theirs", ""))
+    for name in (ours, theirs, of_nobody):
+        (tmp_path / os.fsdecode(name)).touch()
+    made_ns = (tmp_path / os.fsdecode(theirs)).stat().st_ctime_ns
+
+    sweep(tmp_path, "ours", made_ns)
+    assert {os.fsencode(path.name) for path in tmp_path.iterdir()} == {theirs, of_nobody}
+
+    sweep(tmp_path, "ours", made_ns + 2 * 3600 * 10**9)
+    assert not [*tmp_path.iterdir()]

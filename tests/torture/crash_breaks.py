@@ -48,8 +48,8 @@ def journal_not_synced() -> None:
 def rename_before_sync() -> None:
     """Give a new file its name first, and sync it then."""
 
-    def replace(directory: int, name: bytes, content: bytes, *arguments: Any, **options: Any) -> None:
-        temporary, sync = durable.temporary_name(), durable.sync
+    def replace(directory: int, name: bytes, content: bytes, *arguments: Any, maker: str = "", **options: Any) -> None:
+        temporary, sync = durable.temporary_name(maker), durable.sync
         durable.sync = lambda _descriptor, **_: None
         durable.create(directory, temporary, content, *arguments, **options)
         durable.sync = sync

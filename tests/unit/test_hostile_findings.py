@@ -18,8 +18,8 @@ from confstream.history import History
 from confstream.journal.contents import ContentCache
 from confstream.journal.draft import State, decode_draft, decode_state, encode_state
 from confstream.journal.judging import Doubts
+from confstream.journal.leftovers import sweep
 from confstream.journal.restored import restored_note
-from confstream.journal.writes import sweep
 from confstream.log.reader import LogReader
 from confstream.moments import parse_revision
 from confstream.recount import gists
@@ -265,7 +265,7 @@ def test_p6_a_thousand_directories_in_one_another_ended_the_start_with_a_recursi
     path = b"/".join([b"a"] * depth)
     _deep(tmp_path, depth)
 
-    sweep(tmp_path)
+    sweep(tmp_path, "", 2**63)
 
     assert Selection(exclude=("*.tmp",)).tracks(path + b"/b", False)
     with durable.opened_root(tmp_path) as top, durable.opened(top, path) as last:
