@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from confstream.clock import SystemClock
 from confstream.codec.notes import decode_heartbeat
 from confstream.history import History
 from confstream.journal import journal as journal_module
@@ -26,6 +27,13 @@ from tests.servers import wait_until
 PATIENCE_SECONDS = 20.0
 FOREVER = 1_000_000
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class QuickClock(SystemClock):
+    """Real time, but no pause between attempts is long."""
+
+    def wait(self, event: Any, timeout_seconds: float) -> bool:
+        return super().wait(event, min(timeout_seconds, 0.02))
 
 
 @dataclass

@@ -225,8 +225,8 @@ class Session:
             return False
         try:
             self.publisher.snapshot(self._sources.find)
-        except LookupError:
-            # A content is not at hand any more: the log has it.
+        except IntegrityError:
+            # A content is not at hand any more: the log has it, or says what is wrong with it.
             self.publisher.reader.refresh()
             snapshot_at(self.publisher.reader, self._store, number)
         self._snapshot_number = number

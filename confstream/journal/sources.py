@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from confstream.checkout.plan import shown
 from confstream.errors import IntegrityError
 from confstream.history import History
 from confstream.journal.contents import ContentCache
@@ -33,7 +34,7 @@ class Sources:
         return found if found is not None else self._cache.get(digest)
 
     def find(self, digest: bytes) -> bytes:
-        """Return any content of the captured tree; ``LookupError`` if it is nowhere any more."""
+        """Return any content of the captured tree; ``IntegrityError`` if it is nowhere any more."""
         found = self.at_hand(digest)
         if found is not None:
             return found
@@ -57,13 +58,22 @@ class Sources:
         reader = self._history().reader
         found = reader.checkout(number, held.__contains__) if number and held else self._from_forks(reader, digest)
         if found is None:
-            raise LookupError(f"the content {digest.hex()[:12]} is nowhere any more")
+            raise self._lost(digest)
         try:
             return found.content(digest)
         except IntegrityError as error:
-            raise LookupError(f"the content {digest.hex()[:12]} is nowhere any more") from error
+            raise self._lost(digest) from error
         finally:
             found.close()
+
+    def _lost(self, digest: bytes) -> IntegrityError:
+        known = (*self._ledger.current.values(), *self._ledger.settled.values(), *self._ledger.base_tree.values())
+        paths = sorted({entry.path for entry in known if entry.hash == digest and entry.kind is Kind.FILE})
+        name = shown(paths[0]) if paths else "a file"
+        return IntegrityError(
+            f"the content of {name} that was recorded (hash {digest.hex()[:12]}) is nowhere any more: not in the "
+            "journal, not in its file, and not on the replica; write that content to the file again, or run verify"
+        )
 
     def _from_forks(self, reader: LogReader, digest: bytes) -> Checkout | None:
         """Return a state with *digest* that this writer, while it was fenced, kept as a fork: no log has it."""

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from confstream.errors import FencedError
+from confstream.errors import FencedError, IntegrityError
 from confstream.journal.phase import Phase
 from confstream.layout import log_key
 from confstream.testing import ManualClock, fail_on
 from confstream.verifier import verify
-from tests.journals import PATIENCE_SECONDS, Open, Replica, eventually, outage, sleeping
+from tests.journals import PATIENCE_SECONDS, Open, QuickClock, Replica, eventually, outage, sleeping
 
 
 def test_p5_a_fenced_writer_keeps_everything_as_a_fork_and_says_so(
@@ -275,6 +275,29 @@ def test_p5_a_content_that_only_a_fork_holds_does_not_end_replication_after_a_ta
     head = replica.head
     assert replica.files(head - 1) == {"a": b"2", "b": b"while fenced"}
     assert replica.files(head) == {"a": b"3", "b": b"while fenced"}
+
+
+def test_p7_a_content_that_was_nowhere_any_more_ended_replication_as_if_it_were_a_bug(
+    root: Path, replica: Replica, start: Open
+) -> None:
+    _fence(root, replica, start)
+    journal = start(root, publish=False)
+    journal.write("b", "while fenced")
+    journal.write("a", "3")
+    journal.close()
+    forked = [key for key in replica.memory.objects if key.startswith("fork/")]
+    kept = {key: replica.memory.get(key) for key in forked}
+    replica.memory.delete(forked)
+
+    with start(root, takeover=True, clock=QuickClock()) as journal:
+        with pytest.raises(IntegrityError, match=r"2 revision\(s\) are not on the replica: the content of a that was "):
+            journal.sync(PATIENCE_SECONDS)
+        assert journal.failure is None
+        for key, body in kept.items():
+            replica.memory.put(key, body)
+        journal.sync(PATIENCE_SECONDS)
+
+    assert replica.files() == {"a": b"3", "b": b"while fenced"}
 
 
 def test_p4_sync_never_succeeds_while_standing_by_for_a_writer_that_cannot_be_asked(

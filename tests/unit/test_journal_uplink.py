@@ -3,7 +3,6 @@
 import logging
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,16 +22,20 @@ from confstream.journal.uplink import TURN_SECONDS_MAX
 from confstream.observe.health import asleep
 from confstream.revision import Position
 from confstream.testing import FaultyStore, ManualClock, MemoryStore, delay_put, fail_on
-from tests.journals import FOREVER, PATIENCE_SECONDS, Open, Replica, eventually, files_of, opener, outage, sleeping
+from tests.journals import (
+    FOREVER,
+    PATIENCE_SECONDS,
+    Open,
+    QuickClock,
+    Replica,
+    eventually,
+    files_of,
+    opener,
+    outage,
+    sleeping,
+)
 
 _CLOCK = SystemClock()
-
-
-class QuickClock(SystemClock):
-    """Real time, but no pause between attempts is long."""
-
-    def wait(self, event: Any, timeout_seconds: float) -> bool:
-        return super().wait(event, min(timeout_seconds, 0.02))
 
 
 class LastingConnections(Replica):

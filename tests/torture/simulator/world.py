@@ -304,9 +304,7 @@ class _Listener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._world.say(f"{record.levelname}: {record.getMessage()}")
         text = self.format(record)
-        # A fork that a listing is too old to show is nowhere: no store of the product may answer so.
-        is_due = self._world.scenario.stale and "LookupError" in text
-        if getattr(record, "event", "") == "bug" and not is_due:
+        if getattr(record, "event", "") == "bug":
             self._world.scheduler.fail(text)
 
 
