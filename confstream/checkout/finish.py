@@ -17,7 +17,7 @@ from confstream import durable
 from confstream.checkout.marker import Marker, Staged, read_marker
 from confstream.checkout.place import Place, set_mode
 from confstream.checkout.plan import Action, Verb, shown
-from confstream.checkout.state import MARKER, STAGING, discard_staging, opened_state, remove_below, state_owner
+from confstream.checkout.state import MARKER, STAGING, STATE, discard_staging, opened_state, remove_below, state_owner
 from confstream.errors import IntegrityError, PartialError
 from confstream.tree import Entry, Kind
 
@@ -52,7 +52,8 @@ def finish(
     process, which has kept other restores out since: neither that nor what it has checked, written and synced is
     read again. Raise ``IntegrityError``, before
     anything is touched, if the marker is damaged or a staged content is missing;
-    ``PartialError`` if the system refuses a step: the marker stays, the next call goes on.
+    ``PartialError`` if the system refuses a step: the marker stays, the next call goes on; and if the marker
+    vanished meanwhile.
     """
     try:
         with durable.opened_root(root) as descriptor:
@@ -73,6 +74,12 @@ def finish(
 
 def _halted(root: Path, error: OSError) -> PartialError:
     return PartialError(f"{root}: the restore stopped half-way: {error}. Mend that, and the next start finishes it")
+
+
+def vanished(root: Path, outcome: str) -> PartialError:
+    """Return what to raise where the marker of the restore of *root* is gone that this process has written."""
+    marker = root / os.fsdecode(STATE) / os.fsdecode(MARKER)
+    return PartialError(f"{marker}: the marker vanished, something else removed it. {outcome}; restore again")
 
 
 class _Switch:
@@ -114,7 +121,10 @@ class _Switch:
                 self._sync(path, syncing)
         # The marker goes last: until then this tree is told to be unfinished.
         self._checkpoint("remove the marker")
-        os.unlink(MARKER, dir_fd=self._state)
+        try:
+            os.unlink(MARKER, dir_fd=self._state)
+        except FileNotFoundError as error:
+            raise vanished(self._shown_root, "Every file is in place, but it was not told to be unfinished") from error
         durable.sync_directory(self._state)
         self._checkpoint("empty staging")
         remove_below(self._state, STAGING)

@@ -74,6 +74,11 @@ def make_private(parent: int, name: bytes, owner: tuple[int, int] | None) -> Non
         durable.sync_directory(parent)
 
 
+def is_marked(root: Path) -> bool:
+    """Return whether the tree *root* is told to be unfinished, by a marker that nobody reads for this."""
+    return os.path.lexists(root / os.fsdecode(STATE) / os.fsdecode(MARKER))
+
+
 @contextlib.contextmanager
 def exclusive(root: Path) -> Iterator[None]:
     """Keep other restores out of *root*, whose state directory exists; ``RefusedError`` if one is running."""

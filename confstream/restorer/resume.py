@@ -13,8 +13,9 @@ from pathlib import Path
 
 from confstream import durable
 from confstream.checkout import Finished, Marker, finish, state_owner, unfinished
+from confstream.checkout.finish import vanished
 from confstream.checkout.marker import Staged, encode
-from confstream.checkout.state import MARKER, STAGING, make_private, opened_state
+from confstream.checkout.state import MARKER, STAGING, is_marked, make_private, opened_state
 from confstream.errors import IntegrityError
 from confstream.history import History
 from confstream.restorer import note
@@ -67,6 +68,8 @@ def switch(root: Path, checkpoint: Callable[[str], None], staged: Marker | None 
     marker = staged or unfinished(root)
     if marker is None:
         return None
+    if staged is not None and not is_marked(root):
+        raise vanished(root, "Nothing was changed")
     if "restored" in marker.note:
         note.leave(root, marker.note["restored"])
         checkpoint("noted")

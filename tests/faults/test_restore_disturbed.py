@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from confstream import durable
-from confstream.errors import ConfstreamError, IntegrityError, RefusedError
+from confstream.errors import ConfstreamError, IntegrityError, PartialError, RefusedError
 from confstream.restorer import RestoreOptions, RestoreReport, restore
 from confstream.store.local import LocalStore
 from confstream.tree import Entry, Tree
@@ -145,6 +145,30 @@ def test_p3_a_link_planted_after_the_look_leads_nothing_out_of_the_tree(replica:
         disturbed(replica, root, when("staged", plant))
 
     assert contents(outside) == {}
+
+
+def test_p3_a_marker_that_vanished_before_the_switch_was_told_as_a_disk_that_refuses(
+    replica: Replica, root: Path
+) -> None:
+    remove = when("staged", (root / ".confstream" / "restoring").unlink)
+
+    with pytest.raises(PartialError, match=r"restoring: the marker vanished, something else removed it\. Nothing was"):
+        disturbed(replica, root, remove)
+
+    assert contents(root) == {}
+    assert not (root / ".confstream" / "restored").exists()
+    assert replica.restore(root).outcome == "restored"
+
+
+def test_p3_a_marker_that_vanished_during_the_switch_is_told_though_everything_is_in_place(
+    replica: Replica, root: Path
+) -> None:
+    remove = when("remove the marker", (root / ".confstream" / "restoring").unlink)
+
+    with pytest.raises(PartialError, match=r"the marker vanished, something else removed it\. Every file is in place"):
+        disturbed(replica, root, remove)
+
+    assert contents(root) == TARGET | {"sub": None}
 
 
 @pytest.mark.parametrize("name", [b"/etc/x", b"../x", b"a/../../x", b"a//b", b"a/."])
