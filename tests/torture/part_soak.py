@@ -19,6 +19,7 @@ from confstream import (
     NoReplicaError,
     RestoreOptions,
     SystemClock,
+    UnavailableError,
     compact,
     format_utc,
     open_store,
@@ -27,14 +28,18 @@ from confstream import (
 from tests.fragile import FragileServer
 from tests.processes import run_confstream
 from tests.proxy import CuttingProxy
-from tests.servers import run_seaweed
+from tests.servers import run_seaweed, wait_until
 from tests.torture.editing import Editor, Look, difference, look
 from tests.torture.figures import Failure, Figures
-from tests.torture.pod import Pod, Weather, pause
+from tests.torture.pod import PATIENCE_SECONDS, Pod, Weather, pause
 
 EDITS_MIN = 40
 _CLOCK = SystemClock()
 _SAMPLE = 3
+_EDITING = 2 / 3
+"""The share of the time in which there are edits; to compare what came of them takes about as long as is left."""
+_BY_TIME = 5
+"""Every so many-th moment is restored by its time, too, and not only by the number that this time leads to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,15 @@ class Soak:
             self._over()
             self._over = None
             self.pod.is_reachable = True
+            # A server that was killed answers before it has found all of its data again.
+            wait_until(self._is_back, PATIENCE_SECONDS, "the storage to answer for all that it has")
+
+    def _is_back(self) -> bool:
+        try:
             self.pod.compare()
+        except UnavailableError:
+            return False
+        return True
 
     def _pack(self) -> None:
         """Pack what there is, beside the writer."""
@@ -192,11 +205,11 @@ class _Shared:
 
 
 def run(seconds: float, seed: int) -> Figures:
-    """Soak for *seconds*; the replica of all that time is looked at in the end."""
+    """Soak for *seconds*, in the last third of which all that the replica has of that time is looked at."""
     figures = Figures(seeds=1)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         try:
-            soak(seed, figures, seconds, Path(name))
+            soak(seed, figures, seconds * _EDITING, Path(name))
         except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever goes wrong is what is looked for.
             figures.failures.append(Failure(seed, traceback.format_exc(), seconds))
     return figures
@@ -246,12 +259,15 @@ def _compare_all(moments: list[Moment], pod: Pod, directory: Path, figures: Figu
 
 
 def _compare(moments: list[Moment], store: Any, pod: Pod, target: Path, figures: Figures) -> None:
-    """Restore *moments* by their time and by the number of their revision, and compare both with the copies."""
+    """Restore *moments* by the number that their time leads to, some by their time, and compare with the copies."""
     shared: Any = _Shared(store)
     with History(shared, _CLOCK) as history:
         numbers = [history.at_time(format_utc(moment.time_ns)).number for moment in moments]
     for moment, number in zip(moments, numbers, strict=True):
-        for options in (RestoreOptions(timestamp=format_utc(moment.time_ns)), RestoreOptions(revision=str(number))):
+        asked = [RestoreOptions(revision=str(number))]
+        if moment.number % _BY_TIME == 0:
+            asked.append(RestoreOptions(timestamp=format_utc(moment.time_ns)))
+        for options in asked:
             restore(pod.url, target, options, clock=_CLOCK, open_store=lambda *_urls, **_options: shared)
             _same(moment, target, figures)
 
