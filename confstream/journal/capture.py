@@ -5,9 +5,10 @@ another volume (P10), and never takes an unreadable file for a deleted one (P6).
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from confstream import guards, scan
@@ -65,6 +66,8 @@ class Capture:
         self._size_bytes_max = size_bytes_max
         self._stamps: dict[bytes, Stamp] = {}
         self._device: int | None = None
+        # The directory about which it was asked last whether it is tracked, if it is.
+        self._tracked = b""
         self._databases = Databases(root, tracked=scan.tracks_databases(selection))
         self.unreadable: dict[bytes, str] = {}
         self.too_large: frozenset[bytes] = frozenset()
@@ -204,7 +207,7 @@ class Capture:
     def check_device(self) -> str:
         """Return why the directory is another one than at the first look, or nothing."""
         try:
-            root = scan.survey(self._root, _Nothing(), _NOWHERE).root
+            root = scan.stamp_of_root(self._root)
         except (scan.RootGoneError, PermissionError) as error:
             return _no_root(error)
         return self._device_changed(root)
@@ -242,10 +245,14 @@ class Capture:
             return False
         if self._selection is None:
             return True
-        return all(self._selection.tracks(parent, is_dir=True) for parent in _parents(path)) and (
-            # Whether it is a directory is not known of what is gone; being in the captured state decides then.
-            self._selection.tracks(path, is_dir=self._is_directory(path))
-        )
+        for parent in _parents(path):
+            if parent == self._tracked:
+                break
+            if not self._selection.tracks(parent, is_dir=True):
+                return False
+        self._tracked = path.rpartition(b"/")[0]
+        # Whether it is a directory is not known of what is gone; being in the captured state decides then.
+        return self._selection.tracks(path, is_dir=self._is_directory(path))
 
     @property
     def stamps(self) -> Mapping[bytes, Stamp]:
@@ -281,12 +288,11 @@ class Capture:
             look.drop_below(path)
             look.drop(path)
             return
-        for parent in _parents(path):
-            if parent not in look.entries or look.entries[parent].kind is not Kind.DIRECTORY:
-                stamp = scan.stamp(self._root, parent)
-                if stamp is None or stamp.kind is not Kind.DIRECTORY:
-                    return
-                look.put(Entry.directory(parent, stamp.mode, uid=stamp.uid, gid=stamp.gid), stamp)
+        for parent in reversed([*takewhile(lambda parent: not look.has_directory(parent), _parents(path))]):
+            stamp = scan.stamp(self._root, parent)
+            if stamp is None or stamp.kind is not Kind.DIRECTORY:
+                return
+            look.put(Entry.directory(parent, stamp.mode, uid=stamp.uid, gid=stamp.gid), stamp)
         if self._databases.is_companion(path):
             self._skip(path, scan.COMPANION, look)
         else:
@@ -315,7 +321,7 @@ class Capture:
             return
         self.unreadable.pop(path, None)
         self.too_large -= {path}
-        if entry.kind is not Kind.DIRECTORY and path in look.entries and look.entries[path].kind is Kind.DIRECTORY:
+        if entry.kind is not Kind.DIRECTORY and look.has_directory(path):
             look.drop_below(path)
         look.put(entry, remembered(stamp, now_ns))
         if content is not None:
@@ -325,7 +331,7 @@ class Capture:
 
     def _drop_gone_below(self, paths: Iterable[bytes], look: Look) -> None:
         """Drop what directories among *paths* held and do not hold any more: another one may have taken their place."""
-        there = {path for path in paths if path in look.entries and look.entries[path].kind is Kind.DIRECTORY}
+        there = {path for path in paths if look.has_directory(path)}
         if there:
             for path in [path for path in look.entries if any(parent in there for parent in _parents(path))]:
                 with contextlib.suppress(OSError):
@@ -353,20 +359,10 @@ class Capture:
         return "another volume is mounted where the directory was; it is left alone until a restart"
 
 
-class _Nothing:
-    """A selection of nothing: a survey then looks at the root alone."""
-
-    def tracks(self, path: bytes, is_dir: bool) -> bool:  # noqa: ARG002
-        return False
-
-
 _CLOCK = SystemClock()
 """File systems stamp with the machine's own clock: no other can be compared with theirs."""
 
 _TICK_OF_ANY_CLOCK_NS = 100_000
-
-_NOWHERE = b".confstream"
-"""A path below which no survey looks: what it says is about the root alone."""
 
 _SECTOR_BYTES = 512
 
@@ -394,6 +390,7 @@ def _is_as_written(found: Stamp, entry: Entry) -> bool:
     return (found.size, found.mtime_ns, found.mode) == (entry.size, entry.mtime_ns, entry.mode)
 
 
-def _parents(path: bytes) -> Iterable[bytes]:
-    parts = path.split(b"/")
-    return (b"/".join(parts[:count]) for count in range(1, len(parts)))
+def _parents(path: bytes) -> Iterator[bytes]:
+    """Yield the directories above *path*, the nearest first: of thousands, most are never needed."""
+    while path := path.rpartition(b"/")[0]:
+        yield path

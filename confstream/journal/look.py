@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from confstream.stamp import Stamp
-from confstream.tree import Entry
+from confstream.tree import Entry, Kind
 
 
 @dataclass
@@ -13,6 +13,11 @@ class Look:
     entries: dict[bytes, Entry]
     stamps: dict[bytes, Stamp]
     touched: set[bytes] = field(default_factory=set)
+
+    def has_directory(self, path: bytes) -> bool:
+        """Return whether *path* is a directory; those above it are, too."""
+        entry = self.entries.get(path)
+        return entry is not None and entry.kind is Kind.DIRECTORY
 
     def put(self, entry: Entry, stamp: Stamp) -> None:
         """Have *entry*, which has *stamp*."""

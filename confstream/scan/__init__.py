@@ -25,6 +25,7 @@ from confstream.scan.survey import (
     Survey,
     identity,
     stamp,
+    stamp_of_root,
     survey,
     tracks_databases,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "load",
     "read_entry",
     "stamp",
+    "stamp_of_root",
     "survey",
     "tracks_databases",
 ]

@@ -65,6 +65,15 @@ def survey(root: Path, selection: Selection | None = None, under: bytes = b"") -
     return Survey(walk.root, walk.found, walk.skipped, walk.unreadable, walk.excluded)
 
 
+def stamp_of_root(root: Path) -> Stamp:
+    """Return the stamp of the directory *root* itself; raise ``RootGoneError`` without it."""
+    descriptor = open_root(root)
+    try:
+        return root_stamp(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def stamp(root: Path, path: bytes) -> Stamp | None:
     """Return the stamp of *path* in *root*, or ``None`` if nothing is there that a tree can hold.
 

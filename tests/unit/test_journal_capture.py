@@ -11,7 +11,7 @@ from confstream import scan
 from confstream.clock import SystemClock
 from confstream.revision import Status
 from confstream.tree import Op
-from tests.journals import PATIENCE_SECONDS, Open, Replica, files_of, fill
+from tests.journals import PATIENCE_SECONDS, Open, Replica, Tracks, files_of, fill
 
 
 def test_what_is_there_when_a_journal_opens_is_one_revision(root: Path, replica: Replica, start: Open) -> None:
@@ -278,3 +278,20 @@ def test_p1_an_edit_of_the_same_size_right_after_a_write_is_recorded_before_the_
 
         made = [entry.authorship.source for entry in journal.history(path="0.yml", newest_first=False)]
         assert made == ["replicate", "api", "replicate", "api"]
+
+
+def test_p14_of_directories_in_one_another_each_one_asked_for_all_above_it_again(root: Path, start: Open) -> None:
+    depth, asked = 100, []
+
+    def tracks(path: bytes) -> bool:
+        asked.append(path)
+        return True
+
+    with start(root, publish=False, capture=False, selection=Tracks(tracks)) as journal:
+        (root / "/".join(["a"] * depth)).mkdir(parents=True)
+        differing = journal.differing()
+        asked.clear()
+
+        assert len(journal.capture(differing).changes) == depth
+
+    assert len(asked) <= 3 * depth
