@@ -10,7 +10,9 @@ WORKERS ?= $(shell python3 -c 'import os; print(2 * len(os.sched_getaffinity(0))
 PYTEST_ARGS ?= -q -n $(WORKERS) --dist worksteal -p no:cacheprovider
 
 bin := .venv/bin
-pip := $(bin)/python -m pip --disable-pip-version-check install -qq
+# The lock files name everything, so there is nothing to resolve; what is imported is compiled when it is.
+pip := $(bin)/python -m pip --disable-pip-version-check install -qq --no-deps
+locked := --no-compile --require-hashes
 
 .PHONY: help demo test lint bench lock
 help:
@@ -44,7 +46,7 @@ lock:
 	requirements/compile.sh '$(UV)' $(OPTIONS)
 
 # The stamps are newer than what was installed from, so a second call costs nothing.
-.venv/.runtime: pyproject.toml requirements/build.lock requirements/runtime.lock
+.venv/.runtime: pyproject.toml requirements/installer.lock requirements/build.lock requirements/runtime.lock
 	@$(bin)/python -m pip --version >/dev/null 2>&1 || { \
 		test -n '$(PYTHON)' && '$(PYTHON)' -c '$(usable)' || { \
 			echo 'make: no Python >= 3.11 with venv found (on Debian: apt-get install python3-venv); choose one with PYTHON=...' >&2; \
@@ -53,14 +55,15 @@ lock:
 		echo "Setting up .venv with $$('$(PYTHON)' --version) ..."; \
 		'$(PYTHON)' -m venv --clear .venv; \
 	}
-	@$(pip) --require-hashes -r requirements/build.lock -r requirements/runtime.lock
-	@$(pip) --no-deps --no-build-isolation --editable .
+	@$(pip) $(locked) -r requirements/installer.lock
+	@$(pip) $(locked) -r requirements/build.lock -r requirements/runtime.lock
+	@$(pip) --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements/dev.lock
-	@$(pip) --require-hashes -r requirements/dev.lock
+	@$(pip) $(locked) -r requirements/dev.lock
 	@touch $@
 
 .venv/.bench: .venv/.dev requirements/bench.lock
-	@$(pip) --require-hashes -r requirements/bench.lock
+	@$(pip) $(locked) -r requirements/bench.lock
 	@touch $@

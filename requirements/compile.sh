@@ -13,6 +13,7 @@ compile() { # name, then what goes into it
     --no-config --output-file "requirements/$name.lock" "$@"
 }
 
+compile installer --group pyproject.toml:installer "$@"
 compile runtime pyproject.toml "$@"
 # With the lean S3 client: what the image has.
 compile fast pyproject.toml --extra fast --constraints requirements/runtime.lock "$@"

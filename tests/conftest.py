@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,7 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
     in the tests' own processes as well. A test of what only a process does is
     marked ``measured_processes``.
     """
+    # A shell lets what it runs in the background ignore it, and a child would go on ignoring it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "measured_processes: the processes that this test starts count for coverage")
+    config.addinivalue_line("markers", "exhaustive: long, of confstream's own code, and the same whatever it is run on")
     # The controller hands the variables to its workers, which have begun to measure when they come here.
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", default=None):
         for name in _MEASURING:

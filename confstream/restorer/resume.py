@@ -71,7 +71,11 @@ def switch(root: Path, checkpoint: Callable[[str], None], staged: Marker | None 
     if staged is not None and not is_marked(root):
         raise vanished(root, "Nothing was changed")
     if "restored" in marker.note:
-        note.leave(root, marker.note["restored"])
+        try:
+            note.leave(root, marker.note["restored"])
+        except (FileNotFoundError, NotADirectoryError) as error:
+            # With the state directory the marker is gone that is in it.
+            raise vanished(root, "Nothing was changed") from error
         checkpoint("noted")
     return finish(root, checkpoint=checkpoint, staged=staged)
 

@@ -15,7 +15,7 @@ import pytest
 
 from confstream import durable
 from confstream.errors import ConfstreamError, IntegrityError, PartialError, RefusedError
-from confstream.restorer import RestoreOptions, RestoreReport, restore
+from confstream.restorer import RestoreOptions, RestoreReport, note, restore
 from confstream.store.local import LocalStore
 from confstream.tree import Entry, Tree
 from tests.restoring import URL, Replica, contents, held, replica_of, when, write
@@ -158,6 +158,20 @@ def test_p3_a_marker_that_vanished_before_the_switch_was_told_as_a_disk_that_ref
     assert contents(root) == {}
     assert not (root / ".confstream" / "restored").exists()
     assert replica.restore(root).outcome == "restored"
+
+
+def test_p3_a_state_directory_that_was_moved_away_before_the_note_ended_in_a_bare_error_of_the_system(
+    replica: Replica, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(tree: Path) -> None:
+        (tree / ".confstream").rename(tree / "moved")
+
+    monkeypatch.setattr(note, "prepare_state_dir", prepare)
+
+    with pytest.raises(PartialError, match=r"restoring: the marker vanished, something else removed it\. Nothing was"):
+        replica.restore(root)
+
+    assert contents(root).keys() & TARGET.keys() == set()
 
 
 def test_p3_a_marker_that_vanished_during_the_switch_is_told_though_everything_is_in_place(

@@ -86,6 +86,7 @@ def killed_at(step: int, root: Path) -> bool:
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("twice", [False, True])
 def test_p3_killed_at_any_step_the_next_run_finishes_the_job(tmp_path: Path, twice: bool) -> None:
     step, crashes = 0, 0

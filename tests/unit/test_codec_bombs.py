@@ -97,6 +97,7 @@ def _peak_of(kind: str, body: bytes) -> tuple[int, float, str]:
     return found
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to measure one decoder alone")
 def test_p14_a_bomb_costs_bounded_memory_and_time() -> None:
     # In a process of its own: this one may have threads, which do not go with fork.

@@ -344,6 +344,7 @@ def _mutated(rng: random.Random, body: bytes) -> bytes:
     return bytes(damaged)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", [20260227])
 def test_random_damage_behind_valid_checksums_raises_nothing_but_integrity_errors(seed: int) -> None:
     print(f"seed {seed}")  # noqa: T201 - pytest shows it where the test fails

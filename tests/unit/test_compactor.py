@@ -190,6 +190,7 @@ def _run(store: MemoryStore, clock: ManualClock, fatal: int, *, after: bool) -> 
     return False
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("deleting", [False, True])
 @pytest.mark.parametrize("after", [False, True])
 def test_p5_killed_at_any_call_the_replica_is_whole_and_the_next_run_completes(deleting: bool, after: bool) -> None:
@@ -306,6 +307,7 @@ def test_p5_a_pack_inside_of_another_one_stays_for_the_grace_period_and_if_it_di
     assert {pair for pair in listing_of(store).packs if pair in inside} == {chosen}
 
 
+@pytest.mark.exhaustive
 def test_p11_what_a_listing_has_stays_in_bounds_however_long_the_log_is() -> None:
     store, clock = MemoryStore(), ManualClock()
     scribe = Scribe(store, clock)

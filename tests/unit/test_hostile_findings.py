@@ -260,6 +260,7 @@ def _remove_deep(root: Path, depth: int) -> None:
                 os.rmdir(name, dir_fd=parent)
 
 
+@pytest.mark.exhaustive
 def test_p6_a_thousand_directories_in_one_another_ended_the_start_with_a_recursion_error(tmp_path: Path) -> None:
     depth = 1050
     path = b"/".join([b"a"] * depth)

@@ -158,6 +158,7 @@ def test_p6_a_file_that_is_too_large_is_told_and_its_last_version_stays(root: Pa
         assert journal.read("0.yml") == b"number: 0\n"
 
 
+@pytest.mark.exhaustive
 def test_p11_a_chmod_of_5000_files_is_one_revision_and_stores_nothing_again(
     root: Path, replica: Replica, start: Open
 ) -> None:

@@ -63,6 +63,7 @@ def _in_threads(count: int, work: Callable[[int], None]) -> None:
     assert failures == []
 
 
+@pytest.mark.exhaustive
 def test_p4_threads_that_share_a_journal_lose_no_update_and_every_revision_comes_back(
     root: Path, replica: Replica, start: Open
 ) -> None:

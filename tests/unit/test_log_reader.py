@@ -295,6 +295,7 @@ def _packed(count: int) -> tuple[MemoryStore, ManualClock]:
     return store, clock
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("most", "few"), [(10, 10), (10_049, 2_049)])
 def test_p11_a_restore_costs_the_same_whatever_the_length_of_history(
     most: int, few: int, amount: Callable[[int, int], int]

@@ -89,6 +89,7 @@ def test_no_replica_is_an_error_of_its_own() -> None:
         verify(MemoryStore())
 
 
+@pytest.mark.exhaustive
 def test_p9_every_flipped_bit_is_found_wherever_it_is(amount: Callable[[int, int], int]) -> None:
     rng = random.Random(SEED)  # noqa: S311 - a seed, not a secret.
     missed = []
@@ -104,6 +105,7 @@ def test_p9_every_flipped_bit_is_found_wherever_it_is(amount: Callable[[int, int
     assert missed == []
 
 
+@pytest.mark.exhaustive
 def test_p9_a_flip_at_every_single_byte_of_a_tiny_replica_is_found() -> None:
     tiny = make_tiny()
     missed = []
