@@ -50,17 +50,18 @@ def opened(root: int, path: bytes, *, listable: bool = True) -> Iterator[int]:
     Raise ``NotADirectoryError`` if any component is a symlink or a file. A
     directory that is not *listable* need only be searched, and cannot be synced.
     """
-    descriptor = os.open(b".", _LIST if listable and not path else _SEARCH, dir_fd=root)
+    parts, descriptor = path.split(b"/") if path else [b"."] if listable else [], root
     try:
-        parts = path.split(b"/") if path else []
         for position, part in enumerate(parts, 1):
             flags = _LIST if listable and position == len(parts) else _SEARCH
             child = os.open(part, flags, dir_fd=descriptor)
-            os.close(descriptor)
+            if descriptor != root:
+                os.close(descriptor)
             descriptor = child
         yield descriptor
     finally:
-        os.close(descriptor)
+        if descriptor != root:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -114,7 +115,7 @@ def make_directories(path: Path, mode: int = 0o777) -> None:
         sync_directory(parent)
 
 
-def write_all(descriptor: int, content: bytes) -> None:
+def write_all(descriptor: int, content: bytes | bytearray) -> None:
     """Write the whole of *content*."""
     view = memoryview(content)
     while view:

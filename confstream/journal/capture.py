@@ -212,15 +212,16 @@ class Capture:
             return _no_root(error)
         return self._device_changed(root)
 
-    def wrote(self, change: Change) -> None:
-        """Remember that this process made *change*, unless something else is there by now."""
-        found, entry = self._seen(change.path), change.entry
+    def wrote(self, change: Change) -> Stamp | None:
+        """Remember that this process made *change*, unless something else is there by now; return what is there."""
+        found, entry = self.seen(change.path), change.entry
         if found is not None and entry is not None and _is_as_written(found, entry):
             # A time that was given to the nanosecond: no other write leaves the same one.
             precise = found.mtime_ns % _TICK_OF_ANY_CLOCK_NS != 0
             self._stamps[change.path] = found if precise else remembered(found, _CLOCK.now_ns())
         else:
             self._stamps.pop(change.path, None)
+        return found
 
     def forget(self, finding: Finding) -> None:
         """Let what *finding* found differ still: it could not be recorded."""
@@ -234,9 +235,9 @@ class Capture:
         except (OSError, scan.RootGoneError):
             return False
 
-    def is_as_captured(self, path: bytes, *, known: bool) -> bool:
-        """Return whether what was captured or written last, if it is *known*, is at *path*, as far as a stamp tells."""
-        found, stamp = self._seen(path), self._stamps.get(path)
+    def is_as_captured(self, path: bytes, found: Stamp | None, *, known: bool) -> bool:
+        """Return whether *found* at *path* is what was captured or written last, if it is *known*, by its stamp."""
+        stamp = self._stamps.get(path)
         return is_as_remembered(found, stamp) if known and stamp is not None else found is None and not known
 
     def tracks(self, path: bytes) -> bool:
@@ -265,16 +266,16 @@ class Capture:
 
     def is_there(self, path: bytes) -> bool:
         """Return whether anything that a tree can hold is at *path*."""
-        return self._seen(path) is not None
+        return self.seen(path) is not None
 
-    def _seen(self, path: bytes) -> Stamp | None:
+    def seen(self, path: bytes) -> Stamp | None:
+        """Return what the disk says about *path* now; None as well where it says nothing."""
         with contextlib.suppress(OSError, scan.RootGoneError):
             return scan.stamp(self._root, path)
         return None
 
     def _is_directory(self, path: bytes) -> bool:
-        found = self._seen(path)
-        return found is not None and found.kind is Kind.DIRECTORY
+        return (found := self.seen(path)) is not None and found.kind is Kind.DIRECTORY
 
     def _stamp(self, path: bytes, finding: Finding) -> Stamp | None:
         try:

@@ -32,7 +32,7 @@ from confstream.journal.restored import RESTORED, restored_note
 from confstream.journal.unprotected import Unprotected
 from confstream.journal.untracked import check_left, dropped
 from confstream.journal.views import Captured
-from confstream.journal.writes import Batch, Placer, plan_changes, redo, stamp_numbers
+from confstream.journal.writes import Batch, Placer, numbers_of, plan_changes, redo
 from confstream.log.spool import Spool
 from confstream.meter import Meter
 from confstream.revision import OK, WRITE_ID_SIZE, Authorship, Verdict
@@ -212,21 +212,22 @@ class Recorder:
             if not changes:
                 return None
             try:
-                draft = self._write(batch, changes, contents, authorship, patient=attempt < _ATTEMPTS)
+                written = self._write(batch, changes, contents, authorship, patient=attempt < _ATTEMPTS)
             except _NotPlacedError as error:
                 # What is on the disk counts: it is the next revision.
                 with contextlib.suppress(ConfstreamError):
                     self.capture(paths, (), None)
                 raise error.reason from error.reason.__cause__
-            if draft is None:
+            if written is None:
                 continue
+            write_id, edited = written
             for digest, content in contents.items():
                 self._cache.put(digest, content)
-            if edited := self._edited(paths):
+            if edited:
                 # It came right after, so it is the next revision; the write itself has succeeded.
                 with contextlib.suppress(ConfstreamError):
                     self.capture(edited, (), None)
-            return draft.write_id
+            return write_id
         raise AssertionError
 
     def _write(
@@ -237,23 +238,25 @@ class Recorder:
         authorship: Authorship,
         *,
         patient: bool,
-    ) -> Draft | None:
-        """Write ahead, then place; None if the tree is not what *changes* were planned for any more.
+    ) -> tuple[bytes, list[bytes]] | None:
+        """Write ahead, then place; return the draft's write id, and what somebody else wrote there right after.
+
+        None if the tree is not what *changes* were planned for any more.
 
         If *patient*, so it is after an edit that was not recorded: what is
         replaced has to be in the history (P1).
         """
+        paths = [*batch.puts, *batch.deletes]
         # Outside of the lock: a validator may take its time, and other threads write other files.
         verdict = self._judge.verdict(self._ledger.current, changes, lambda entry: self._content(entry, contents))
         with self._placer.prepared(changes, contents) as temporary, self._placer.placing():
             with self._lock:
                 # Before the check: what somebody writes after this is noticed when the files are placed.
-                before = {change.path: stamp_numbers(self._root, change.path) for change in changes}
+                seen = {change.path: self._capture.stamp(change.path) for change in changes}
                 # Another thread may have changed what this one builds on while it wrote its files.
-                if not _same_files(changes, self._plan(batch)) or (
-                    patient and self._edited([*batch.puts, *batch.deletes])
-                ):
+                if not _same_files(changes, self._plan(batch)) or (patient and self._edited(paths, seen)):
                     return None
+                before = {path: numbers_of(found) for path, found in seen.items()}
                 draft, order = self._intent(changes, authorship, verdict, before), self._order
                 self._order += 1
                 token = self._ledger.record(draft, contents.items())
@@ -268,9 +271,9 @@ class Recorder:
                 self._ledger.applied(draft.write_id)
                 raise _NotPlacedError(error) from error
             finally:
-                self._landed(changes)
+                edited = self._landed(changes, paths)
             self._ledger.applied(draft.write_id)
-            return draft
+            return draft.write_id, edited
 
     def _plan(self, batch: Batch) -> list[Change]:
         with self._lock:
@@ -294,12 +297,14 @@ class Recorder:
         held = self._ledger.content(entry.hash)
         return held if held is not None else self._cache.get(entry.hash)
 
-    def _landed(self, changes: Sequence[Change]) -> None:
+    def _landed(self, changes: Sequence[Change], paths: Sequence[bytes]) -> list[bytes]:
+        """Remember what *changes* left; return which of *paths* another program changed since."""
         with self._lock:
-            self._in_flight.subtract(change.path for change in changes)
-            self._in_flight += Counter()
             for change in changes:
-                self._capture.wrote(change)
+                self._in_flight[change.path] -= 1
+                if not self._in_flight[change.path]:
+                    del self._in_flight[change.path]
+            return self._edited(paths, {change.path: self._capture.wrote(change) for change in changes})
 
     def _capture_touched(self, paths: Sequence[bytes]) -> None:
         """Record first what another program wrote where this process is about to write (P1)."""
@@ -308,15 +313,14 @@ class Recorder:
         if dirty:
             self.capture(dirty, (), None)
 
-    def _edited(self, paths: Sequence[bytes]) -> list[bytes]:
-        """Return which of *paths* another program changed since they were captured or written."""
-        with self._lock:
-            current = self._ledger.current
-            return [
-                path
-                for path in paths
-                if not self._in_flight[path] and not self._capture.is_as_captured(path, known=path in current)
-            ]
+    def _edited(self, paths: Sequence[bytes], seen: Mapping[bytes, Stamp | None]) -> list[bytes]:
+        """Return which of *paths* another program changed since they were captured or written, where *seen* as seen."""
+        current, edited = self._ledger.current, []
+        for path in paths:
+            found = seen[path] if path in seen else self._capture.seen(path)
+            if not self._in_flight[path] and not self._capture.is_as_captured(path, found, known=path in current):
+                edited.append(path)
+        return edited
 
     def _record(
         self, finding: Finding, authorship: Authorship | None, current: Mapping[bytes, Entry]

@@ -25,6 +25,8 @@ from confstream.journal.frames import (
     replay,
 )
 
+_WRITTEN_TOGETHER = 1 << 18
+
 
 def sync_content(descriptor: int) -> None:
     """Return once the bytes of *descriptor*, and the size that is needed to find them, are on the disk."""
@@ -159,16 +161,19 @@ class Wal:
         with self._changed:
             self._check_usable()
             start = size = self._size
-            offsets = []
+            offsets, waiting = [], bytearray()
             try:
                 for kind, payload in frames:
                     if len(payload) > PAYLOAD_SIZE_MAX:
                         found = f"a record of {len(payload)} bytes"
                         raise UsageError(f"{self.path}: {found}; at most {PAYLOAD_SIZE_MAX} are possible")  # noqa: TRY301
-                    frame = encode_frame(self.generation, size, kind, payload, self._durable)
-                    durable.write_all(self._descriptor, frame)
+                    waiting += encode_frame(self.generation, size, kind, payload, self._durable)
                     offsets.append(size)
                     size += frame_size(len(payload))
+                    if len(waiting) > _WRITTEN_TOGETHER:
+                        durable.write_all(self._descriptor, waiting)
+                        waiting.clear()
+                durable.write_all(self._descriptor, waiting)
             except BaseException as error:
                 self._cut(start)
                 if isinstance(error, OSError):

@@ -305,7 +305,7 @@ def _redo_one(root: Path, descriptor: int, path: bytes, chain: Sequence[tuple[Dr
             _make_directory(descriptor, final.entry)
         return False
     found = scan.stamp(root, path)
-    untouched = _numbers(found) == chain[0][0].before.get(path)
+    untouched = numbers_of(found) == chain[0][0].before.get(path)
     if not untouched and not _is_one_of(root, path, found, [change for _, change in chain]):
         return False
     entry = final.entry
@@ -327,12 +327,8 @@ def _is_current(change: Change, entry: Entry | None) -> bool:
     return entry is change.entry or (entry is not None and change.entry is not None and entry.matches(change.entry))
 
 
-def stamp_numbers(root: Path, path: bytes) -> tuple[int, ...] | None:
-    """Return what tells whether *path* was touched, as numbers the ledger can keep."""
-    return _numbers(scan.stamp(root, path))
-
-
-def _numbers(found: scan.Stamp | None) -> tuple[int, ...] | None:
+def numbers_of(found: scan.Stamp | None) -> tuple[int, ...] | None:
+    """Return what tells whether the path of which *found* was seen is touched later, as numbers the ledger can keep."""
     return None if found is None else (found.ino, found.size, found.mtime_ns, found.ctime_ns)
 
 

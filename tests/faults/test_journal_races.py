@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from confstream import durable
-from confstream.journal import recorder, swap, writes
+from confstream import durable, scan
+from confstream.journal import swap, writes
+from confstream.journal.capture import Capture
 from confstream.journal.ledger import Ledger
 from confstream.journal.leftovers import sweep
 from confstream.testing import ManualClock
@@ -74,7 +75,7 @@ def test_p1_an_edit_while_a_write_is_under_way_is_in_the_history(
 ) -> None:
     (replica, start), (step, what) = opened, case
     where, name = {
-        "planned": (durable if what == "write" else recorder, "create" if what == "write" else "stamp_numbers"),
+        "planned": (durable if what == "write" else Capture, "create" if what == "write" else "stamp"),
         "recorded": (Ledger, "commit"),
         "placed": (writes, "put" if what == "write" else "take_away"),
     }[step]
@@ -148,7 +149,7 @@ def test_what_is_expected_is_replaced_and_what_is_not_stays(
 
 def test_a_write_after_a_delete_of_the_same_process_is_placed_although_the_file_is_gone(root: Path) -> None:
     placer = writes.Placer(root, "0123456789abcdef")
-    seen = writes.stamp_numbers(root, b"config.yml")
+    seen = writes.numbers_of(scan.stamp(root, b"config.yml"))
     entry = Entry.file(b"config.yml", b"ours\n", 0o644, uid=os.getuid(), gid=os.getgid())
     write, delete = [Change.put(entry)], [Change(Op.DELETE, b"config.yml")]
 
