@@ -15,6 +15,8 @@ from confstream import durable
 from confstream.journal.directory import owner_for
 from confstream.tree import HASH_SIZE, content_hash
 
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
 CONTENT_SIZE_MAX = 1 << 20
 """The largest content that is kept, in bytes."""
 
@@ -33,6 +35,8 @@ class ContentCache:
         # Oldest first; what was used last goes last.
         self._disk: OrderedDict[bytes, int] = OrderedDict()
         self._disk_bytes = 0
+        self._writing: set[bytes] = set()
+        self._owner: tuple[int, int] | None = None
         with contextlib.suppress(OSError):
             self._survey()
 
@@ -42,14 +46,23 @@ class ContentCache:
             return
         with self._lock:
             self._keep_in_memory(digest, content)
-            if digest in self._disk or len(content) > self._disk_bytes_max:
+            if digest in self._disk or digest in self._writing or len(content) > self._disk_bytes_max:
                 return
+            self._writing.add(digest)
+        written = False
+        try:
+            # Nobody else has to wait for the disk.
             with contextlib.suppress(OSError):
                 self._write(digest, content)
-                self._disk[digest] = len(content)
-                self._disk_bytes += len(content)
-            while self._disk_bytes > self._disk_bytes_max:
-                self._forget(next(iter(self._disk)))
+                written = True
+        finally:
+            with self._lock:
+                self._writing.discard(digest)
+                if written:
+                    self._disk[digest] = len(content)
+                    self._disk_bytes += len(content)
+                while self._disk_bytes > self._disk_bytes_max:
+                    self._forget(next(iter(self._disk)))
 
     def get(self, digest: bytes) -> bytes | None:
         """Return the content with the hash *digest*, or None; a damaged file is removed."""
@@ -81,16 +94,12 @@ class ContentCache:
                 self._memory_bytes -= len(self._memory.pop(digest))
 
     def _survey(self) -> None:
+        self._owner = owner_for(self._path)
         for path in sorted(self._path.iterdir()):
             digest = _digest_of(path.name)
-            if digest is None:
-                # What a crash left between writing and renaming.
-                if durable.is_temporary(os.fsencode(path.name)):
-                    path.unlink()
-                continue
-            size = path.lstat().st_size
-            self._disk[digest] = size
-            self._disk_bytes += size
+            if digest is not None:
+                self._disk[digest] = size = path.lstat().st_size
+                self._disk_bytes += size
 
     def _keep_in_memory(self, digest: bytes, content: bytes) -> None:
         self._memory_bytes += len(content) - len(self._memory.pop(digest, b""))
@@ -100,26 +109,31 @@ class ContentCache:
             self._memory_bytes -= len(dropped)
 
     def _write(self, digest: bytes, content: bytes) -> None:
-        if not self._path.is_dir():
-            self._path.mkdir(0o700)
-            if (owner := owner_for(self._path.parent)) is not None:
-                os.chown(self._path, *owner)
-        temporary = self._path / os.fsdecode(durable.temporary_name())
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, 0o600)
+        # Under its own name at once, and not synced: what a crash leaves of it the hash tells when it is read, and the
+        # content is somewhere else as well.
+        name = f"{self._path}/{digest.hex()}"
+        try:
+            descriptor = os.open(name, _CREATE, 0o600)
+        except FileNotFoundError:
+            self._make_directory()
+            descriptor = os.open(name, _CREATE, 0o600)
         try:
             try:
                 durable.write_all(descriptor, content)
-                if (owner := owner_for(self._path)) is not None:
-                    os.fchown(descriptor, *owner)
+                if self._owner is not None:
+                    os.fchown(descriptor, *self._owner)
             finally:
                 os.close(descriptor)
-            # Not synced: after a power loss the hash tells, and the content is somewhere else as well.
-            temporary.rename(self._path / digest.hex())
         except BaseException:
             with contextlib.suppress(OSError):
-                temporary.unlink()
+                (self._path / digest.hex()).unlink()
             raise
+
+    def _make_directory(self) -> None:
+        self._path.mkdir(0o700, exist_ok=True)
+        self._owner = owner_for(self._path.parent)
+        if self._owner is not None:
+            os.chown(self._path, *self._owner)
 
     def _read(self, digest: bytes) -> bytes:
         descriptor = os.open(self._path / digest.hex(), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

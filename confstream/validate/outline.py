@@ -55,7 +55,7 @@ def outline(text: str) -> bytes | None:
     # As numbers, so that C does it for all bytes at once: every letter that follows one is marked, then dropped.
     words = int.from_bytes(encoded.translate(_IS_WORD))
     marked = int.from_bytes(encoded.translate(_TO_X)) | ((words & words >> 8) << 7)
-    return hashlib.sha256(marked.to_bytes(size).translate(None, _NEXT)).digest()
+    return hashlib.blake2b(marked.to_bytes(size).translate(None, _NEXT), digest_size=32).digest()
 
 
 def _announces_indentation(encoded: bytes) -> bool:

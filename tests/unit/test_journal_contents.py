@@ -132,11 +132,12 @@ def test_retain_drops_the_rest(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "content").iterdir()] == [content_hash(b"new").hex()]
 
 
-def test_what_a_crash_left_half_written_is_removed(tmp_path: Path) -> None:
+def test_what_a_crash_left_half_written_is_removed_when_it_is_asked_for(tmp_path: Path) -> None:
+    digest = content_hash(b"mqtt: {}")
     (tmp_path / "content").mkdir()
-    (tmp_path / "content" / ".confstream-0123456789abcdef.tmp").write_bytes(b"half")
+    (tmp_path / "content" / digest.hex()).write_bytes(b"mqtt")
     (tmp_path / "content" / "somebody-elses").write_bytes(b"kept")
 
-    ContentCache(tmp_path / "content")
+    assert ContentCache(tmp_path / "content").get(digest) is None
 
     assert [path.name for path in (tmp_path / "content").iterdir()] == ["somebody-elses"]
