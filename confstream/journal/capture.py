@@ -334,7 +334,9 @@ class Capture:
         """Drop what directories among *paths* held and do not hold any more: another one may have taken their place."""
         there = {path for path in paths if look.has_directory(path)}
         if there:
-            for path in [path for path in look.entries if any(parent in there for parent in _parents(path))]:
+            # What was read a moment ago is there.
+            rest = [path for path in look.entries if path not in look.stamps]
+            for path in [path for path in rest if any(parent in there for parent in _parents(path))]:
                 with contextlib.suppress(OSError):
                     if scan.stamp(self._root, path) is None:
                         look.drop(path)
