@@ -13,10 +13,10 @@ _TO_X = bytes.maketrans(_WORDS, b"x" * len(_WORDS))
 _NEXT = b"\xf8"
 """An x with the highest bit set: a byte that UTF-8 never has."""
 
-_BREAKS = ("\r", "\x85", "\u2028", "\u2029")
+_BREAKS = ("\x85", "\u2028", "\u2029")
 _TO_ZERO = bytes.maketrans(b"0123456789", b"0" * 10)
 _INDENTATIONS = (b"|0", b">0", b"|-0", b">-0", b"|+0", b">+0")
-_HALF_A_KEY = 512
+_KEY_MAX = 1024
 _KEPT = 256
 
 
@@ -45,17 +45,28 @@ def outline(text: str) -> bytes | None:
     must end within 1024 letters, so lines are shorter here.
     """
     encoded = text.encode()
-    if "\\" in text or any(mark in text for mark in _BREAKS) or _announces_indentation(encoded):
+    if "\\" in text or "\r" in text or _announces_indentation(encoded):
+        return None
+    if not text.isascii() and any(mark in text for mark in _BREAKS):
         return None
     if "%" in text and (text.startswith("%") or "\n%" in text or "!" in text):
         return None
-    size = len(encoded)
-    if any(b"\n" not in encoded[start : start + _HALF_A_KEY] for start in range(0, size - _HALF_A_KEY, _HALF_A_KEY)):
+    if _has_long_line(encoded):
         return None
     # As numbers, so that C does it for all bytes at once: every letter that follows one is marked, then dropped.
     words = int.from_bytes(encoded.translate(_IS_WORD))
     marked = int.from_bytes(encoded.translate(_TO_X)) | ((words & words >> 8) << 7)
-    return hashlib.blake2b(marked.to_bytes(size).translate(None, _NEXT), digest_size=32).digest()
+    return hashlib.blake2b(marked.to_bytes(len(encoded)).translate(None, _NEXT), digest_size=32).digest()
+
+
+def _has_long_line(encoded: bytes) -> bool:
+    start = 0
+    while len(encoded) - start > _KEY_MAX:
+        end = encoded.rfind(b"\n", start, start + _KEY_MAX)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
 
 
 def _announces_indentation(encoded: bytes) -> bool:

@@ -80,6 +80,8 @@ def judge(
 
 def combined(*verdicts: Verdict) -> Verdict:
     """Return the worst status of *verdicts* with the reasons of all, the worst first."""
+    if all(verdict is OK for verdict in verdicts):
+        return OK
     ordered = sorted(verdicts, key=lambda verdict: -_RANK[verdict.status])
     reasons = dict.fromkeys(reason for verdict in ordered for reason in verdict.reasons)
     return Verdict(ordered[0].status, bounded(reasons)) if ordered else OK
