@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from confstream.errors import AccessDeniedError, UsageError
 from confstream.store.keys import check_size
 from confstream.store.s3_errors import LINE_BREAK, response_of
+from confstream.store.s3_models import small_session
 
 _CONNECT_SECONDS_MAX = 4.0
 _READ_SECONDS_MAX = 15.0
@@ -128,6 +129,8 @@ class S3Client:
 
         fs = S3FileSystem(**self._options)
         fs.retries = 1
+        if fs.session is None:
+            fs.session = small_session(fs.kwargs)
         sync(fs.loop, fs.set_session, timeout=self._timeout_seconds)
         _check_values(fs.s3)
         meta = fs.s3.meta
