@@ -24,7 +24,7 @@ CONTENT_SIZE_MAX = 1 << 20
 class ContentCache:
     """Contents by hash, in memory and in a directory; any thread may call any method, and none fails for the disk."""
 
-    def __init__(self, path: Path, *, disk_bytes_max: int = 64 << 20, memory_bytes_max: int = 4 << 20) -> None:
+    def __init__(self, path: Path, *, disk_bytes_max: int = 64 << 20, memory_bytes_max: int = 1 << 18) -> None:
         """Use the directory *path*, which is created with mode 0700 when there is something to keep."""
         self.directory = self._path = path
         self._disk_bytes_max = disk_bytes_max

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Annotated, Any, TypeVar
 
 import confstream
-from confstream_cli import findings, logs, options, output, streams, systemd
+from confstream_cli import findings, heap, logs, options, output, streams, systemd
 
 logger = logging.getLogger("confstream.cli")
 
@@ -132,6 +132,7 @@ def protect(
 
     *meter* goes on with what was counted of the only stream before.
     """
+    heap.be_small(os.environ)
     begin_log(given, settings, several=len(found) > 1)
     listen, ping_url = (_of_process(name, given, settings) for name in ("listen", "ping_url"))
     service, waiting = systemd.Service(os.environ), {stream.name for stream in found}
