@@ -2,10 +2,11 @@ import os
 import platform
 import subprocess
 import sys
+import weakref
 
 import pytest
 
-from confstream_cli.heap import be_small
+from confstream_cli.heap import be_small, tidy
 
 _PROGRAM = """
 import os, sys
@@ -47,3 +48,16 @@ def test_p14_what_was_large_goes_back_to_the_system() -> None:
 @pytest.mark.parametrize("name", ["MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"])
 def test_what_somebody_set_of_the_allocator_stays(name: str) -> None:
     assert be_small({"PATH": "/bin", name: "1"}) is False
+
+
+def test_what_nobody_refers_to_any_more_is_given_back() -> None:
+    class Node:
+        other: "Node"
+
+    node = Node()
+    node.other, gone = node, weakref.ref(node)
+    del node
+
+    tidy()
+
+    assert gone() is None

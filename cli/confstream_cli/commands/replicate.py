@@ -140,6 +140,7 @@ def protect(
     def ready(name: str) -> None:
         waiting.discard(name)
         if not waiting:
+            heap.tidy_soon()
             service.ready(f"protecting {', '.join(stream.tree for stream in found)}")
 
     def maker(stream: confstream.Stream) -> Callable[[confstream.Meter | None], confstream.Replicator]:
