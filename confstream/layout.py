@@ -5,7 +5,9 @@ Pure. FORMAT.md, "Keys", lists them.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from confstream.values import dataclass
 
 DESCRIPTOR = "confstream.json"
 LOG, PACK, SNAPSHOT, BLOB, TAG, HEARTBEAT, FORK = "log/", "pack/", "snapshot/", "blob/", "tag/", "heartbeat/", "fork/"

@@ -5,9 +5,9 @@ Pure. A *unit* is one object of history: a pack or a single revision.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from confstream.layout import Listing, log_key, pack_key
+from confstream.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -5,11 +5,12 @@ hash. Pure; ``codec`` turns these values into bytes and back.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from itertools import pairwise
 
 from confstream.tree import HASH_SIZE, Change, Tree
+from confstream.values import dataclass
 
 GENESIS = bytes(HASH_SIZE)
 """The hash that revision 1 names as its predecessor's."""

@@ -6,9 +6,11 @@ the tree's root, parts joined by ``/``. The root itself has no entry.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
+
+from confstream.values import dataclass
 
 HASH_SIZE = 32
 NAME_SIZE_MAX = 255

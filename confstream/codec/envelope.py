@@ -6,10 +6,10 @@ be read and verified without the contents section.
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 
 from confstream.errors import IntegrityError
+from confstream.values import dataclass
 
 MAGIC = b"\x89cfs\r\n\x1a\n"
 FORMAT_VERSION = 1

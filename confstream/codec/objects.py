@@ -5,7 +5,7 @@ file of the tree before, or earlier in the same pack, holds the same bytes.
 """
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 
@@ -29,9 +29,9 @@ from confstream.codec.positions import dump, load
 from confstream.errors import IntegrityError
 from confstream.revision import Position, Revision, Snapshot, Status, Verdict
 from confstream.tree import HASH_SIZE, Entry, Kind, Tree, content_hash
+from confstream.values import dataclass
 
-PACK_LEVEL = 10
-SNAPSHOT_LEVEL = 6
+PACK_LEVEL, SNAPSHOT_LEVEL = 10, 6
 CONTENT_SIZE_MAX = 1 << 28
 """256 MiB: the largest file that a replica holds."""
 
@@ -379,9 +379,9 @@ def _sized(content: bytes, entry: Entry) -> bytes:
     return content
 
 
-def _row(fields: tuple[object, ...]) -> tuple[bytes, bytes, bytes]:
-    record, inline, blobs = checked(fields, tuple, "revision in a pack")
-    return checked(record, bytes, "record"), checked(inline, bytes, "positions"), checked(blobs, bytes, "positions")
+def _row(fields: tuple[object, ...]) -> tuple[bytes, ...]:
+    record, inline, blobs = (checked(each, bytes, "a part") for each in checked(fields, tuple, "revision in a pack"))
+    return record, inline, blobs
 
 
 def _positions(entries: Iterable[Entry | None], wanted: Collection[bytes]) -> list[int]:

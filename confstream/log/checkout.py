@@ -5,7 +5,7 @@ way to it were made against.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from confstream.codec.objects import Pack, RevisionObject, SnapshotObject
@@ -13,6 +13,7 @@ from confstream.errors import IntegrityError
 from confstream.log.spool import Spool
 from confstream.revision import OK, Position, Verdict
 from confstream.tree import Entry, Tree, apply, apply_to
+from confstream.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ The files beside this module are read as strictly as a user's own settings.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from confstream.errors import UsageError
 from confstream.profiles import signs
 from confstream.selection import PROFILES, Selection
 from confstream.settings_document import Node, read, unknown
+from confstream.values import dataclass
 
 AUTO = "auto"
 VALIDATORS = ("ini", "json", "jsonl", "none", "toml", "xml", "yaml")

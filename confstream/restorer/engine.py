@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from confstream.restorer.account import told
 from confstream.restorer.attempt import Attempt
 from confstream.restorer.job import Job
 from confstream.restorer.options import RestoreOptions, RestoreReport
+from confstream.values import dataclass
 
 
 @dataclass(kw_only=True)

@@ -1,12 +1,12 @@
 """What one restore is asked to do, and what makes it look at everything again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from confstream.clock import Clock
 from confstream.restorer import record
 from confstream.restorer.options import RestoreOptions
+from confstream.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ but this and the predicate (P2).
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from confstream.errors import UsageError
 from confstream.tree import check_path
+from confstream.values import dataclass
 
 if TYPE_CHECKING:
     from confstream.checkout import Action

@@ -8,11 +8,12 @@ honour decides for s3fs, so that neither credentials nor bucket ever depend on i
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.util import find_spec
 from typing import Any
 
 from confstream.errors import UsageError
+from confstream.values import dataclass
 
 __all__ = ["CLIENTS", "OPTION", "LeanSettings", "check_client", "choose", "client_of"]
 

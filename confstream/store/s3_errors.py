@@ -5,7 +5,6 @@ failures errors that are no ``OSError`` at all; the HTTP status decides here.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from confstream.errors import (
     UnavailableError,
     UsageError,
 )
+from confstream.values import dataclass
 
 STALE_CREDENTIALS = frozenset(
     {
