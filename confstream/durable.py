@@ -10,6 +10,7 @@ import errno
 import fcntl
 import functools
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,45 @@ def opened_parent(root: int, path: bytes, *, listable: bool = False) -> Iterator
     parent, _, name = path.rpartition(b"/")
     with opened(root, parent, listable=listable) as descriptor:
         yield descriptor, name
+
+
+class Parent:
+    """The directory that holds a path below the open *root*, kept open for what comes next in the same one."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._open: tuple[bytes, int] | None = None
+
+    def of(self, path: bytes) -> int:
+        """Return the directory around *path*, as ``opened_parent`` opens it; it stays open until another is asked."""
+        directory = path.rpartition(b"/")[0]
+        if self._open is None or self._open[0] != directory:
+            self.close()
+            with opened(self._root, directory, listable=False) as descriptor:
+                self._open = directory, os.dup(descriptor)
+        return self._open[1]
+
+    def is_of(self, path: bytes) -> bool:
+        """Return whether it is what is open that holds *path*."""
+        return self._open is not None and self._open[0] == path.rpartition(b"/")[0]
+
+    def leave(self) -> None:
+        """Close it; raise ``OSError`` if its path leads somewhere else by now, so that what was done was done there."""
+        if self._open is None:
+            return
+        directory, descriptor = self._open
+        try:
+            with opened(self._root, directory, listable=False) as found:
+                if not os.path.sameopenfile(found, descriptor):
+                    raise FileNotFoundError(errno.ENOENT, "the directory was moved away", os.fsdecode(directory))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._open is not None:
+            os.close(self._open[1])
+            self._open = None
 
 
 def sync(descriptor: int, *, content_only: bool = False) -> None:
@@ -182,12 +222,26 @@ class Syncing:
                     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only where much is written
 
                     self._pool = ThreadPoolExecutor(_SYNC_WORKERS, "confstream-sync")
-                list(self._pool.map(self._sync, waiting))
+                # Each takes the next one: a task for every file would cost more than the file.
+                left = deque(waiting)
+                workers = [self._pool.submit(self._sync_next, left) for _ in range(min(_SYNC_WORKERS, len(waiting)))]
+                # None of the descriptors may be closed before the last is done with.
+                errors = [error for worker in workers if (error := worker.exception()) is not None]
+                if errors:
+                    raise errors[0]
             elif waiting:
                 self._sync(waiting[0])
         finally:
             for descriptor in waiting:
                 os.close(descriptor)
+
+    def _sync_next(self, left: deque[int]) -> None:
+        while left:
+            try:
+                descriptor = left.popleft()
+            except IndexError:
+                return
+            self._sync(descriptor)
 
     def close(self) -> None:
         """Let go of everything, synced or not."""

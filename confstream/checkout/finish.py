@@ -9,20 +9,22 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from confstream import durable
 from confstream.checkout.marker import Marker, Staged, read_marker
-from confstream.checkout.place import Place, set_mode
+from confstream.checkout.place import Place, is_dressed, set_mode
 from confstream.checkout.plan import Action, Verb, shown
 from confstream.checkout.state import MARKER, STAGING, STATE, discard_staging, opened_state, remove_below, state_owner
 from confstream.errors import IntegrityError, PartialError
 from confstream.tree import Entry, Kind
+from confstream.values import dataclass
 
 _GONE = {errno.ENOENT, errno.ENOTDIR}
 _CHUNK_BYTES = 1 << 20
+_FILLED = {Verb.WRITE, Verb.REPLACE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +104,20 @@ class _Switch:
         self._marker = marker
         self._checkpoint = checkpoint
         self._touched: set[bytes] = set()
+        self._dressed: set[bytes] = set()
         self._removed = 0
         self._left: list[bytes] = []
         self._place = Place(descriptor, state, marker, state_owner(root))
 
     def run(self) -> Finished:
         """Do everything; return what was done."""
-        with self._staging() as staging:
+        with contextlib.closing(self._place), self._staging() as staging:
             self._verify(staging)
             self._open_directories()
             for action in self._marker.actions:
                 self._checkpoint(str(action))
                 self._do(action, staging)
+            self._place.leave()
         with durable.syncing(durable.sync_directory) as syncing:
             self._close_directories(syncing)
             self._checkpoint("sync directories")
@@ -151,13 +155,17 @@ class _Switch:
 
     def _verify(self, staging: int) -> None:
         """Make sure that every content is staged still, or in its place already."""
-        wanted = {action.path: action.entry for action in self._marker.actions if action.path in self._marker.staged}
-        for path, entry in wanted.items():
+        wanted = {action.path: action for action in self._marker.actions if action.path in self._marker.staged}
+        for path, action in wanted.items():
+            entry = action.entry
             if entry is None or entry.kind is not Kind.FILE:
                 continue
             self._checkpoint(f"verify {shown(path)}")
             staged = self._marker.staged[path]
-            if self._is_fresh and _is_as_staged(staging, staged, entry):
+            if self._is_fresh and (status := _as_staged(staging, staged, entry)) is not None:
+                if is_dressed(status, action):
+                    # As it was staged, and synced then.
+                    self._dressed.add(path)
                 continue
             try:
                 found = _hash_of(staging, staged.name)
@@ -193,6 +201,11 @@ class _Switch:
 
     def _do(self, action: Action, staging: int) -> None:
         self._touched.add(action.path.rpartition(b"/")[0])
+        if action.verb in _FILLED:
+            self._place.put_file(action, staging, is_dressed=action.path in self._dressed)
+            return
+        # It may be the very directory of the last file that has to go, or has gone.
+        self._place.leave()
         match action.verb:
             case Verb.SET_ASIDE:
                 self._place.set_aside(action.path)
@@ -206,8 +219,6 @@ class _Switch:
             case Verb.MKDIR:
                 self._place.make_directory(action.path)
                 self._touched.add(action.path)
-            case Verb.WRITE | Verb.REPLACE:
-                self._place.put_file(action, staging)
             case Verb.LINK:
                 self._place.put_link(action, staging)
             case Verb.CHMOD | Verb.CHOWN:
@@ -236,13 +247,13 @@ class _Switch:
                 raise
 
 
-def _is_as_staged(staging: int, staged: Staged, entry: Entry) -> bool:
-    """Return whether the file that was staged is there still; what it holds was synced, and nobody else writes it."""
+def _as_staged(staging: int, staged: Staged, entry: Entry) -> os.stat_result | None:
+    """Return the status of the file that was staged if it is there still: it was synced, and nobody else writes it."""
     try:
         status = os.stat(staged.name, dir_fd=staging, follow_symlinks=False)
     except OSError:
-        return False
-    return (status.st_ino, status.st_size) == (staged.ino, entry.size)
+        return None
+    return status if (status.st_ino, status.st_size) == (staged.ino, entry.size) else None
 
 
 def _hash_of(directory: int, name: bytes) -> bytes:

@@ -7,7 +7,7 @@ While it exists, the tree is a mixture of old and new and counts as missing
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from confstream.checkout.plan import Action, Verb
 from confstream.checkout.state import MARKER, STATE
 from confstream.errors import IntegrityError, RefusedError
 from confstream.tree import Entry, Kind, check_path
+from confstream.values import dataclass
 
 _MAGIC = b"confstream restoring 1\n"
 _DIGEST_BYTES = 32

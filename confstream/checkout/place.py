@@ -39,6 +39,15 @@ class Place:
         self._placed = {staged.ino for staged in marker.staged.values()}
         # By the file system's own clock, which stamps the files as well.
         self._since_ns = os.stat(MARKER, dir_fd=state).st_mtime_ns
+        self._parent = durable.Parent(root)
+
+    def leave(self) -> None:
+        """Be done with the directory that files were put into; raise ``OSError`` if somebody moved it meanwhile."""
+        self._parent.leave()
+
+    def close(self) -> None:
+        """Let go of that directory, wherever it is."""
+        self._parent.close()
 
     def set_aside(self, path: bytes, *, planned: bool = True) -> None:
         """Move *path* to the aside directory, under the same path; a planned move is done once."""
@@ -125,30 +134,36 @@ class Place:
             if error.errno not in {*_GONE, *_NOT_ALLOWED}:
                 raise
 
-    def put_file(self, action: Action, staging: int) -> None:
-        """Move the staged content of *action* to its path, with owner, mode and time."""
+    def put_file(self, action: Action, staging: int, *, is_dressed: bool = False) -> None:
+        """Move the staged content of *action* to its path, with owner, mode and time; it has them if it *is_dressed*.
+
+        Its directory stays open for the next file, until ``leave``.
+        """
         entry, staged = action.entry, self._marker.staged[action.path].name
-        if entry is None or _status(staging, staged) is None:
+        if entry is None or not (is_dressed or _status(staging, staged)):
             return
-        with durable.opened_parent(self._root, action.path) as (parent, name):
-            status = _status(parent, name)
-            if status is not None and stat.S_ISREG(status.st_mode) and status.st_ino in self._placed:
-                raise IntegrityError(
-                    f"{shown(action.path)} and another path of this restore are one name on this file system; "
-                    f"the restore is not finished"
-                )
-            if status is not None and (
-                action.verb is Verb.WRITE or stat.S_ISDIR(status.st_mode) or self._is_edited(status)
-            ):
-                self.set_aside(action.path, planned=False)
+        if not self._parent.is_of(action.path):
+            self.leave()
+        parent, name = self._parent.of(action.path), action.path.rpartition(b"/")[2]
+        status = _status(parent, name)
+        if status is not None and stat.S_ISREG(status.st_mode) and status.st_ino in self._placed:
+            raise IntegrityError(
+                f"{shown(action.path)} and another path of this restore are one name on this file system; "
+                f"the restore is not finished"
+            )
+        if status is not None and (
+            action.verb is Verb.WRITE or stat.S_ISDIR(status.st_mode) or self._is_edited(status)
+        ):
+            self.set_aside(action.path, planned=False)
+        if not is_dressed:
             self._dress(staging, staged, action, entry)
-            try:
-                os.rename(staged, name, src_dir_fd=staging, dst_dir_fd=parent)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                self._across(parent, name, lambda temporary: self._copy(staging, staged, parent, temporary, action))
-                os.unlink(staged, dir_fd=staging)
+        try:
+            os.rename(staged, name, src_dir_fd=staging, dst_dir_fd=parent)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._across(parent, name, lambda temporary: self._copy(staging, staged, parent, temporary, action))
+            os.unlink(staged, dir_fd=staging)
 
     def put_link(self, action: Action, staging: int) -> None:
         """Make the path of *action* its symlink, in one step."""
@@ -202,8 +217,13 @@ class Place:
                 durable.opened_parent(self._root, action.path) as (parent, name),
                 durable.opened(parent, name) as descriptor,
             ):
-                self._give(parent, name, action)
-                self._set_mode(parent, name, action.path, entry.mode)
+                status = os.fstat(descriptor)
+                if action.owner is not None and action.owner != (status.st_uid, status.st_gid):
+                    with self._noting(self.not_owned, action.path):
+                        os.fchown(descriptor, *action.owner)
+                if stat.S_IMODE(os.fstat(descriptor).st_mode) != entry.mode:
+                    with self._noting(self.not_moded, action.path):
+                        os.fchmod(descriptor, entry.mode)
                 syncing.add(os.dup(descriptor))
         except PermissionError:
             self.not_moded.add(action.path)
@@ -216,11 +236,10 @@ class Place:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
         try:
             status = os.fstat(descriptor)
-            is_owned = action.owner is None or action.owner == (status.st_uid, status.st_gid)
-            if is_owned and (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (entry.mode, entry.mtime_ns):
+            if is_dressed(status, action):
                 # As it was staged, and synced then.
                 return
-            if action.owner is not None and not is_owned:
+            if action.owner is not None and action.owner != (status.st_uid, status.st_gid):
                 with self._noting(self.not_owned, action.path):
                     os.fchown(descriptor, *action.owner)
             # The mode comes after the owner, which takes set-id bits away.
@@ -274,6 +293,13 @@ class Place:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=parent)
             raise
+
+
+def is_dressed(status: os.stat_result, action: Action) -> bool:
+    """Return whether a staged file of *status* has the owner, mode and time that *action* gives it."""
+    is_owned = action.owner is None or action.owner == (status.st_uid, status.st_gid)
+    wanted = action.entry and (action.entry.mode, action.entry.mtime_ns)
+    return is_owned and (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == wanted
 
 
 def set_mode(directory: int, name: bytes, mode: int) -> None:

@@ -5,11 +5,11 @@ goes first, deletions last and deepest first, modes of directories at the end.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from confstream.tree import Entry, Kind, Tree
+from confstream.values import dataclass
 
 Owner = Literal["recorded", "none"] | tuple[int, int]
 _FULL = 0o700
@@ -56,6 +56,8 @@ class Action:
 def shown(path: bytes) -> str:
     """Return *path* on one line, whatever bytes it is made of."""
     text = path.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

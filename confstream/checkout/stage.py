@@ -9,7 +9,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,7 +113,10 @@ def _fill(
             name = b"%08d" % len(staged)
             descriptor = durable.create_open(staging, name, _verified(content(action.entry.hash), action.entry))
             files.add(descriptor)
-            staged[action.path] = Staged(name, os.fstat(descriptor).st_ino)
+            status = os.fstat(descriptor)
+            staged[action.path] = Staged(name, status.st_ino)
+            if owner is not None and owner != (status.st_uid, status.st_gid):
+                os.fchown(descriptor, *owner)
             _dress(descriptor, action, action.entry, owner)
     return staged
 
@@ -122,10 +124,8 @@ def _fill(
 def _dress(descriptor: int, action: Action, entry: Entry, owner: tuple[int, int] | None) -> None:
     """Give a staged file what it has to have in the end, so that it is synced once; what cannot be is tried again then.
 
-    Until it is in place it belongs to the owner of the state: another process may have to go on with it.
+    Until it is in place it belongs to *owner*, that of the state: another process may have to go on with it.
     """
-    if owner is not None:
-        os.fchown(descriptor, *owner)
     with contextlib.suppress(PermissionError):
         os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
         if action.owner is None or owner is None or action.owner == owner:
@@ -150,9 +150,13 @@ def _check_ground(root: int, actions: Sequence[Action], expected: Mapping[bytes,
     """Refuse if what is on the disk is not what the plan was made for (P1)."""
     cleared = {action.path for action in actions if action.verb in _CLEARED}
     device = os.fstat(root).st_dev
+    absent: set[bytes] = set()
     for action in actions:
         path = action.path
-        found = _look(root, path, cleared)
+        # Below what is not there, nothing is.
+        found = None if path.rpartition(b"/")[0] in absent else _look(root, path, cleared)
+        if found is None:
+            absent.add(path)
         if action.verb in {Verb.MKDIR, Verb.WRITE} and path not in cleared and found is not None:
             if action.verb is Verb.MKDIR and found.kind is Kind.DIRECTORY:
                 continue
@@ -197,13 +201,22 @@ def _check_names(staging: int, actions: Sequence[Action]) -> None:
     for action in actions:
         if action.entry is None:
             continue
-        folded = unicodedata.normalize("NFKD", os.fsdecode(action.path).casefold()).casefold()
+        folded = _folded(os.fsdecode(action.path))
         other = first.setdefault(folded, action.path)
         if other != action.path and _same_name(staging, other, action.path):
             raise RefusedError(
                 f"{shown(other)} and {shown(action.path)} are one name on this file system; nothing was changed. "
                 f"Restore to another file system, or one of them with --path"
             )
+
+
+def _folded(path: str) -> str:
+    """Return what is the same for all paths that a file system may take for *path*."""
+    if path.isascii():
+        return path.lower()
+    import unicodedata  # noqa: PLC0415 - a megabyte that hardly any path needs
+
+    return unicodedata.normalize("NFKD", path.casefold()).casefold()
 
 
 def _same_name(staging: int, one: bytes, other: bytes) -> bool:

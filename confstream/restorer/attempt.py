@@ -7,7 +7,7 @@ meanwhile, everything is looked at again.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from confstream import checkout
@@ -17,7 +17,7 @@ from confstream.history import History, Target
 from confstream.log.checkout import Checkout
 from confstream.log.reader import LogReader
 from confstream.presence import Presence
-from confstream.restorer import doubts, note, preview, record, resume
+from confstream.restorer import doubts, note, record, resume
 from confstream.restorer import target as targets
 from confstream.restorer.account import explain, told
 from confstream.restorer.decide import Replica, Standing, Step, decide
@@ -36,6 +36,7 @@ from confstream.restorer.options import RestoreReport
 from confstream.scan import STATE_NAME, Selection
 from confstream.selection import GENERIC
 from confstream.tree import EMPTY, Tree
+from confstream.values import dataclass
 
 _T = TypeVar("_T")
 _ATTEMPTS = 4
@@ -99,6 +100,8 @@ class Attempt:
                 return self._nothing(target, plan, about)
             about = replace(about, actions=plan.steps.actions, kept=len(plan.steps.kept))
             if self._options.dry_run:
+                from confstream.restorer import preview  # noqa: PLC0415 - only for who wants to see it
+
                 self._warn(target, plan)
                 content = self._contents(target, plan).content
                 shown = tuple(preview.diffs(self._root, plan.ground, plan.steps, content))
@@ -188,7 +191,8 @@ class Attempt:
             unrecorded = record.unrecorded(plan.steps.replaced(plan.ground), plan.ground.tree, self._head_tree())
         result = plan.steps.result
         restored = None
-        if unrecorded or self._head_digest() not in {result.digest, only_tracked(result, self._selection).digest}:
+        head = self._head_digest()
+        if unrecorded or (head != result.digest and head != only_tracked(result, self._selection).digest):
             restored = note.restored(target.entry, self._job.clock.now_ns(), self._options.actor, self._scope.path)
         return replace(plan, unrecorded=unrecorded, restored=restored)
 

@@ -8,7 +8,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -16,11 +15,11 @@ from confstream import checkout, durable, scan
 from confstream.checkout import Action, Owner, Verb, plan_checkout
 from confstream.errors import ConfstreamError, RefusedError
 from confstream.guards import is_blank
-from confstream.journal.capture import FILE_SIZE_MAX
 from confstream.presence import Presence, is_missing
 from confstream.selection import GENERIC, Selection
 from confstream.stamp import Stamp, is_as_remembered
 from confstream.tree import EMPTY, Entry, Kind, Tree
+from confstream.values import dataclass
 
 _BLOCK_BYTES = 1 << 16
 _NAMED_MAX = 3
@@ -94,8 +93,8 @@ class Ground:
 
     def moved(self, root: Path, paths: Iterable[bytes]) -> bytes | None:
         """Return the first of *paths* that is not as it was when this was looked at."""
-        for path in paths:
-            known, found = self.stamps.get(path), scan.stamp(root, path)
+        for path, found in scan.stamps(root, paths):
+            known = self.stamps.get(path)
             if found is not None if known is None else not is_as_remembered(found, known):
                 return path
         return None
@@ -189,7 +188,9 @@ def arrange(ground: Ground, target: Tree, scope: Scope, *, fill: bool, delete: b
         aside = {path for path, entry in current.items() if entry.kind is not Kind.DIRECTORY and path not in held}
     else:
         keep = above
-        aside = {path for path, entry in current.items() if path not in ground.tracked or entry.size > FILE_SIZE_MAX}
+        aside = {
+            path for path, entry in current.items() if path not in ground.tracked or entry.size > scan.FILE_SIZE_MAX
+        }
     actions = tuple(plan_checkout(current, target, keep=keep, aside=aside, delete=delete and not fill, owner=owner))
     result = _after(ground.tree, actions)
     left = tuple(

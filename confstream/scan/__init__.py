@@ -10,6 +10,7 @@ the version that it leads to; each swap is one revision.
 from confstream.scan.read import (
     COMPANION,
     DATABASE,
+    FILE_SIZE_MAX,
     DatabaseError,
     Loaded,
     TooLargeError,
@@ -26,6 +27,7 @@ from confstream.scan.survey import (
     identity,
     stamp,
     stamp_of_root,
+    stamps,
     survey,
     tracks_databases,
 )
@@ -34,6 +36,7 @@ from confstream.stamp import Stamp
 __all__ = [
     "COMPANION",
     "DATABASE",
+    "FILE_SIZE_MAX",
     "STATE_NAME",
     "DatabaseError",
     "Loaded",
@@ -49,6 +52,7 @@ __all__ = [
     "read_entry",
     "stamp",
     "stamp_of_root",
+    "stamps",
     "survey",
     "tracks_databases",
 ]

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from confstream import durable
@@ -13,6 +13,10 @@ from confstream.scan.survey import GONE, Selection, Walk, open_root, reason_of, 
 from confstream.selection import database_of, is_sqlite
 from confstream.stamp import Stamp, remembered
 from confstream.tree import Entry, Kind, Tree
+from confstream.values import dataclass
+
+FILE_SIZE_MAX = 1 << 26
+"""Larger files are no configuration: they are left out, counted and reported."""
 
 _ATTEMPTS = 3
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -152,7 +156,8 @@ class _Reading:
         self._size_bytes_max = size_bytes_max
         # File systems stamp with the machine's own clock: no other can be compared with theirs.
         self._clock = SystemClock()
-        self._parent: tuple[bytes, int] | None = None
+        # The files of one directory come one after the other.
+        self._parent = durable.Parent(root)
 
     def take_all(self, found: Mapping[bytes, Stamp]) -> None:
         """Add everything that was found; what may go with a database after the database itself."""
@@ -220,18 +225,7 @@ class _Reading:
 
     def close(self) -> None:
         """Release the directory that was read last."""
-        if self._parent is not None:
-            os.close(self._parent[1])
-            self._parent = None
-
-    def _parent_of(self, path: bytes) -> int:
-        # The files of one directory come one after the other.
-        directory = path.rpartition(b"/")[0]
-        if self._parent is None or self._parent[0] != directory:
-            self.close()
-            with durable.opened(self._root, directory, listable=False) as descriptor:
-                self._parent = directory, os.dup(descriptor)
-        return self._parent[1]
+        self._parent.close()
 
     def _has_parent(self, path: bytes) -> bool:
         """Return whether the directory around *path* is there still, and still one."""
@@ -247,7 +241,7 @@ class _Reading:
             now_ns = self._clock.now_ns()
             try:
                 entry, content = _read(
-                    self._parent_of(path), path, found, self._size_bytes_max, databases=self._known_databases is None
+                    self._parent.of(path), path, found, self._size_bytes_max, databases=self._known_databases is None
                 )
             except UnstableError:
                 again = stamp_at(self._root, path)

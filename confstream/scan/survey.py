@@ -3,13 +3,15 @@
 import errno
 import os
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
 from confstream import durable
 from confstream.stamp import Stamp, special
 from confstream.tree import Kind
+from confstream.values import dataclass
 
 STATE_NAME = b".confstream"
 GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -82,6 +84,21 @@ def stamp(root: Path, path: bytes) -> Stamp | None:
     descriptor = open_root(root)
     try:
         return stamp_at(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def stamps(root: Path, paths: Iterable[bytes]) -> Iterator[tuple[bytes, Stamp | None]]:
+    """Yield each of *paths* with its ``stamp``; a directory comes before what is below it."""
+    descriptor = open_root(root)
+    absent: set[bytes] = set()
+    try:
+        for path in paths:
+            # Below what is not there, nothing is.
+            found = None if path.rpartition(b"/")[0] in absent else stamp_at(descriptor, path)
+            if found is None:
+                absent.add(path)
+            yield path, found
     finally:
         os.close(descriptor)
 

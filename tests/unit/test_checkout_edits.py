@@ -8,10 +8,10 @@ import pytest
 
 from confstream import checkout, durable, scan
 from confstream.checkout import plan_checkout
-from confstream.errors import RefusedError
+from confstream.errors import PartialError, RefusedError
 from confstream.testing import ManualClock
 from confstream.tree import Tree
-from tests.checkout_trees import CONTENTS, current, file, link, stage
+from tests.checkout_trees import CONTENTS, current, file, folder, link, stage
 
 TARGET = Tree([file("config.yml", b"new")])
 EDITED = b"edited in the last moment\n"
@@ -92,3 +92,22 @@ def test_p1_an_edit_between_the_look_and_the_marker_takes_the_marker_back(
     assert checkout.unfinished(tmp_path) is None
     assert (tmp_path / "config.yml").read_bytes() == EDITED
     assert not (tmp_path / ".confstream" / "staging").exists()
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_p3_a_directory_that_is_moved_away_while_it_is_filled_is_not_taken_for_restored(
+    tmp_path: Path, replaced: bool
+) -> None:
+    marker = stage(tmp_path, Tree([folder("d"), file("d/a"), file("d/b"), file("e")]))
+
+    def move(step: str) -> None:
+        if step.startswith("write") and "d/b" in step:
+            (tmp_path / "d").rename(tmp_path / "elsewhere")
+            if replaced:
+                (tmp_path / "d").mkdir()
+
+    with pytest.raises(PartialError):
+        checkout.finish(tmp_path, checkpoint=move, staged=marker)
+
+    assert (tmp_path / ".confstream" / "restoring").exists()
+    assert not (tmp_path / "e").exists()

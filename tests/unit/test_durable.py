@@ -186,3 +186,46 @@ def test_p4_the_time_of_a_written_file_was_set_after_its_sync_and_lost_with_the_
 
     assert synced[0] == 5_000_000_123
     assert (tmp_path / "a").stat().st_mtime_ns == 5_000_000_123
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_parent_stays_open_for_what_comes_next_in_it_and_notices_that_it_was_moved(
+    tmp_path: Path, descriptor: int, replaced: bool
+) -> None:
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    before = open_descriptors()
+    parent = durable.Parent(descriptor)
+
+    first = parent.of(b"d/e/a")
+    assert (parent.of(b"d/e/b"), parent.is_of(b"d/e/c"), parent.is_of(b"d/e")) == (first, True, False)
+    parent.leave()
+    assert not parent.is_of(b"d/e/c")
+
+    parent.of(b"d/e/a")
+    (tmp_path / "d" / "e").rename(tmp_path / "f")
+    if replaced:
+        (tmp_path / "d" / "e").mkdir()
+    with pytest.raises(FileNotFoundError):
+        parent.leave()
+    parent.leave()
+    assert open_descriptors() == before
+
+
+def test_p4_a_sync_that_fails_is_told_once_no_other_is_under_way(tmp_path: Path) -> None:
+    synced: list[int] = []
+
+    def sync(descriptor: int) -> None:
+        # A descriptor that was closed meanwhile would fail here, too.
+        os.fstat(descriptor)
+        synced.append(descriptor)
+        if len(synced) >= 5:
+            raise OSError(errno.EIO, "the disk is gone")
+
+    files = durable.Syncing(sync)
+    for number in range(100):
+        files.add(os.open(tmp_path / str(number), os.O_CREAT | os.O_WRONLY))
+    with pytest.raises(OSError, match="the disk is gone"):
+        files.finish()
+    files.close()
+
+    assert len(set(synced)) == len(synced)

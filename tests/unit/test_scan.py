@@ -143,6 +143,12 @@ def test_p6_sockets_and_fifos_are_skipped_and_told(root: Path, monkeypatch: pyte
     assert scan.stamp(root, b"fifo") is None
 
 
+def test_the_stamps_of_many_paths_are_those_of_each(root: Path) -> None:
+    paths = [*sorted(scan.survey(root).found), b"gone", b"gone/below", b"gone/below/it"]
+
+    assert dict(scan.stamps(root, paths)) == {path: scan.stamp(root, path) for path in paths}
+
+
 def test_p10_a_root_that_is_gone_is_not_an_empty_one(root: Path) -> None:
     for path in (root / "absent", root / "config.yml"):
         with pytest.raises(scan.RootGoneError):
