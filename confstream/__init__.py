@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from confstream.check import Check, Level
     from confstream.clock import Clock, SystemClock
     from confstream.compactor import CompactReport, compact
+    from confstream.difference import tree_diff
     from confstream.doctor import Diagnosis, diagnose, self_test
     from confstream.errors import (
         AccessDeniedError,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from confstream.events import about, carrying, in_stream, stream_name
-    from confstream.history import History, LogEntry, Target, tree_diff
+    from confstream.history import History, LogEntry, Target
     from confstream.journal.before import recording
     from confstream.journal.journal import Journal
     from confstream.journal.peek import Glance, peek
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from confstream.masking import mask_line
     from confstream.meter import Meter
     from confstream.moments import check_tag, format_local, format_utc, parse_duration
+    from confstream.naming import path_fields, quote_path, summary
     from confstream.observe.asking import ask_health
     from confstream.observe.observer import observing
     from confstream.presence import is_missing
@@ -52,14 +54,13 @@ if TYPE_CHECKING:
     from confstream.restorer import RestoreOptions, RestoreReport, read_one, restore
     from confstream.revision import Authorship, Heartbeat, Status, Verdict
     from confstream.selection import Selection
-    from confstream.settings import Settings, Stream
     from confstream.settings import schema as settings_schema
     from confstream.settings_file import load_settings
     from confstream.sizes import parse_size, show_size
     from confstream.store.open import mask_url, open_store, parse_storage_options
     from confstream.store.s3_choice import client_of as s3_client_of
+    from confstream.stream import Settings, Stream
     from confstream.supervisor import Ending, Supervisor
-    from confstream.textdiff import path_fields, quote_path, summary
     from confstream.tracking import Tracking, TrackOptions, track
     from confstream.tree import Change, Entry, Kind, Tree
     from confstream.verifier import VerifyReport, verify
@@ -72,12 +73,13 @@ _HOMES = {
     "confstream.check": "Check Level",
     "confstream.clock": "Clock SystemClock",
     "confstream.compactor": "CompactReport compact",
+    "confstream.difference": "tree_diff",
     "confstream.doctor": "Diagnosis diagnose self_test",
     "confstream.errors": "AccessDeniedError ConfstreamError DivergedError FencedError IntegrityError "
     "NoExclusiveCreateError NoReplicaError NotFoundError OutcomeUnknownError PartialError RefusedError StaleError "
     "UnavailableError UsageError",
     "confstream.events": "about carrying in_stream stream_name",
-    "confstream.history": "History LogEntry Target tree_diff",
+    "confstream.history": "History LogEntry Target",
     "confstream.journal.before": "recording",
     "confstream.journal.journal": "Journal",
     "confstream.journal.peek": "Glance peek",
@@ -87,6 +89,7 @@ _HOMES = {
     "confstream.masking": "mask_line",
     "confstream.meter": "Meter",
     "confstream.moments": "check_tag format_local format_utc parse_duration",
+    "confstream.naming": "path_fields quote_path summary",
     "confstream.presence": "is_missing",
     "confstream.observe.asking": "ask_health",
     "confstream.observe.observer": "observing",
@@ -97,13 +100,13 @@ _HOMES = {
     "confstream.restorer": "RestoreOptions RestoreReport read_one restore",
     "confstream.revision": "Authorship Heartbeat Status Verdict",
     "confstream.selection": "Selection",
-    "confstream.settings": "Settings Stream settings_schema",
+    "confstream.settings": "settings_schema",
     "confstream.settings_file": "load_settings",
     "confstream.sizes": "parse_size show_size",
     "confstream.store.open": "mask_url open_store parse_storage_options",
     "confstream.store.s3_choice": "s3_client_of",
+    "confstream.stream": "Settings Stream",
     "confstream.supervisor": "Ending Supervisor",
-    "confstream.textdiff": "path_fields quote_path summary",
     "confstream.tracking": "TrackOptions Tracking track",
     "confstream.tree": "Change Entry Kind Tree",
     "confstream.verifier": "VerifyReport verify",

@@ -5,7 +5,7 @@ use it too.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,10 +15,11 @@ from confstream.errors import IntegrityError, NotFoundError, UsageError
 from confstream.layout import Fork
 from confstream.log.reader import LogReader
 from confstream.moments import Pick
+from confstream.naming import path_fields
 from confstream.revision import OK, Authorship, Heartbeat, Status, Verdict
-from confstream.textdiff import Side, path_fields, unified
-from confstream.tree import Change, Entry, Kind, Op, Tree
+from confstream.tree import Change, Kind, Op, Tree
 from confstream.tree import diff as tree_changes
+from confstream.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -303,6 +304,8 @@ class History:
 
     def diff(self, old: At, new: At = None, path: str | bytes | None = None, *, mask: bool = True) -> Iterator[str]:
         """Yield one unified diff for each file that differs between two moments, secrets masked unless told not to."""
+        from confstream.difference import tree_diff  # noqa: PLC0415 - it takes longer to import than a log to show
+
         self.expect(old, new)
         targets = self.resolve(old), self.resolve(new)
         self.expect(*targets)
@@ -336,27 +339,6 @@ class History:
     def _at_time(self, time_ns: int, meaning: str) -> Target:
         number = self.reader.at_time(time_ns)
         return Target(LogEntry.of(self.reader.revision(number)), meaning)
-
-
-def tree_diff(
-    before: "Checkout", after: "Checkout", wanted: Callable[[bytes], bool] = lambda _path: True, *, mask: bool = True
-) -> Iterator[str]:
-    """Yield one unified diff for each path on which two checkouts differ."""
-    for path in sorted(before.tree.keys() | after.tree.keys()):
-        old, new = before.tree.get(path), after.tree.get(path)
-        same = old is not None and new is not None and old.matches(new)
-        if same or not wanted(path) or {entry.kind for entry in (old, new) if entry} == {Kind.DIRECTORY}:
-            continue
-        text = unified(path, _side(old, before), _side(new, after), mask=mask)
-        if text:
-            yield text
-
-
-def _side(entry: Entry | None, where: "Checkout") -> Side | None:
-    if entry is None or entry.kind is Kind.DIRECTORY:
-        return None
-    content = entry.target if entry.kind is Kind.SYMLINK else where.content(entry.hash)
-    return Side(content, entry.mode, entry.kind)
 
 
 def _change_json(change: Change) -> dict[str, Any]:

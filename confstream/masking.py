@@ -8,82 +8,12 @@ secret is left, not its length and not a hash, which a short one would not survi
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import accumulate
 
-MASK = "***"
+from confstream.secrecy import CAMEL, MASK, PARTS, WORDS, is_secret_key, is_secret_path
 
-_PARTS = [
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "secret",
-    "token",
-    "apikey",
-    "privatekey",
-    "networkkey",
-    "credential",
-    "accesskey",
-    "encryptionkey",
-    "authkey",
-    "sharedkey",
-    "masterkey",
-    "signingkey",
-    "presharedkey",
-    "jwtkey",
-    "tlskey",
-    "sslkey",
-    "webhook",
-    "connectionstring",
-]
-_WORDS = frozenset(
-    [
-        "pass",
-        "pw",
-        "pwd",
-        "psk",
-        "pin",
-        "pat",
-        "jwt",
-        "otp",
-        "totp",
-        "auth",
-        "oauth",
-        "oauth2",
-        "bearer",
-        "authorization",
-        "cookie",
-        "dsn",
-    ]
-)
 # These name secrets and harmless things alike: the look of the value decides.
 _WEAK_WORDS = frozenset(["key", "salt", "seed", "hash", "signature", "session", "sid"])
-_SECRET_FILES = frozenset(
-    [
-        "acme.json",
-        "passwd",
-        "htpasswd",
-        ".htpasswd",
-        ".netrc",
-        ".pgpass",
-        ".jwt_secret",
-        "id_rsa",
-        "id_dsa",
-        "id_ecdsa",
-        "id_ed25519",
-        "credentials",
-        "coordinator_backup.json",
-        "go2rtc_homekit.yml",
-        ".config.runtime.json",
-        "core.config_entries",
-        "http.auth",
-        "cloud",
-    ]
-)
-_SECRET_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk")
-
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 _WEAK_VALUE = re.compile(r"[\"']?[A-Za-z0-9+/=_.$-]{16,}[\"']?,?\s*$")
 # References to a secret, and values that can be none, tell the reader something and give nothing away.
 _HARMLESS = re.compile(
@@ -125,32 +55,9 @@ _OPENERS, _CLOSERS = "[{", "]}"
 # Without one of these, and of the words above, there is nothing in a line to be masked. The letters are those that
 # a pattern takes for another one where case does not count.
 _SIGNS = (":/", "?", ".com/", ".org/", _PEM_BEGIN, "\u0130", "\u0131", "\u017f", "\u212a")
-_NEEDLES = frozenset([*_PARTS, *_WORDS, *_WEAK_WORDS, "auth", "basic"])
+_NEEDLES = frozenset([*PARTS, *WORDS, *_WEAK_WORDS, "auth", "basic"])
 _SQUEEZED = re.compile(r"[^a-z0-9\n]+")
 _SQUEEZE = dict.fromkeys(code for code in range(128) if not _SQUEEZED.sub("", chr(code)))
-
-
-@lru_cache(maxsize=4096)
-def is_secret_key(key: str) -> bool:
-    """Return whether a value under *key* is likely a secret."""
-    if len(key) > 256:  # noqa: PLR2004 - a bound, for time
-        return False
-    squeezed = re.sub(r"[^a-z0-9]", "", key.lower())
-    if any(part in squeezed for part in _PARTS):
-        return True
-    words = {word.lower() for word in _CAMEL.split(key)}
-    return bool(words & _WORDS) or any(word.startswith("auth") and not word.startswith("author") for word in words)
-
-
-def is_secret_path(path: bytes | str) -> bool:
-    """Return whether the whole content of the file at *path* is secret."""
-    text = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
-    folder, _, name = text.lower().rpartition("/")
-    if name in _SECRET_FILES or name.endswith(_SECRET_ENDINGS) or "secret" in name:
-        return True
-    if "_cred" in name and name.endswith(".json"):
-        return True
-    return name.startswith("auth") and folder.rpartition("/")[2] == ".storage"
 
 
 def mask_line(line: str) -> str:
@@ -324,7 +231,7 @@ def _is_secret(key: str, value: str) -> bool:
         return False
     if is_secret_key(key.strip()):
         return True
-    words = {word.lower() for word in _CAMEL.split(key[-64:])}
+    words = {word.lower() for word in CAMEL.split(key[-64:])}
     return bool(words & _WEAK_WORDS) and _WEAK_VALUE.match(value.strip()[:300]) is not None
 
 

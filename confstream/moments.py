@@ -6,11 +6,11 @@ in the future is a ``UsageError`` that lists what can be written instead.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
 
 from confstream.errors import UsageError
+from confstream.values import dataclass
 
 _NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall time; the zone is added by hand
@@ -120,16 +120,16 @@ def parse_duration(text: str) -> float:
 def format_utc(time_ns: int) -> str:
     """Return *time_ns* as RFC 3339 in UTC, always with nine digits of fraction."""
     seconds, fraction = divmod(time_ns, _NS)
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()}.{fraction:09d}Z"
 
 
 def format_local(time_ns: int, zone: tzinfo | None = None) -> str:
     """Return *time_ns* on the wall of *zone* (the system's without), to the second, with offset and name."""
     wall = _wall(time_ns, zone)
-    offset = f"{wall:%z}"
     name = wall.tzname() or ""
     shown = f" {name}" if name.isalpha() else ""
-    return f"{wall:%Y-%m-%d %H:%M:%S}{offset[:3]}:{offset[3:5]}{shown}"
+    # An offset may have seconds, which nobody writes.
+    return f"{wall.isoformat(' ')[:25]}{shown}"
 
 
 class Pick(StrEnum):

@@ -10,9 +10,9 @@ from functools import partial
 from confstream.errors import IntegrityError, NotFoundError
 from confstream.log.checkout import Checkout
 from confstream.log.reader import LogReader
+from confstream.naming import summary
 from confstream.profiles.profile import secrets_in
 from confstream.revision import Revision
-from confstream.textdiff import summary
 from confstream.tree import Change, Kind, Tree, apply
 from confstream.words import revision_words
 

@@ -5,14 +5,14 @@ below an excluded directory comes back. Two calls with the same path always
 agree. ``.confstream`` at the root is never tracked, whatever a pattern says.
 """
 
-import difflib
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, lru_cache
 
 from confstream.errors import UsageError
+from confstream.values import dataclass
 
 STATE_DIRECTORY = b".confstream"
 _SQLITE_MAGIC = b"SQLite format 3\0"
@@ -89,6 +89,8 @@ class Selection:
     def __post_init__(self) -> None:
         """Refuse what no pattern can mean."""
         if self.profile not in PROFILES:
+            import difflib  # noqa: PLC0415 - only for a mistake
+
             near = difflib.get_close_matches(self.profile, PROFILES, 1, 0)
             raise UsageError(
                 f"there is no profile {self.profile!r}, expected one of {', '.join(PROFILES)}; nearest is {near[0]}"

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from confstream.errors import UsageError
-from confstream.masking import MASK, is_secret_key
 from confstream.profiles.profile import VALIDATORS
+from confstream.secrecy import MASK, is_secret_key
 from confstream.settings_document import Node, every, together
 from confstream.settings_kinds import BOOLEAN, PATTERNS, TEXT, Found, Kind, checked_texts, duration, show_text
 

@@ -5,15 +5,14 @@ no tags, no key twice, bounded size and depth. No message repeats a value (P12):
 a password that begins with ``*`` or ``!`` is found here first.
 """
 
-import difflib
-import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NoReturn, TypeVar
 
 from confstream.errors import UsageError
-from confstream.masking import is_secret_key
+from confstream.secrecy import is_secret_key
+from confstream.values import dataclass
 
 SIZE_MAX = 1 << 20
 DEPTH_MAX = 20
@@ -103,6 +102,8 @@ class Node:
             self.fail(f"expected one value, found {self.kind}")
         if not self.plain or not self.value:
             return self.value if self.value or not self.plain else None
+        import json  # noqa: PLC0415 - few documents have one
+
         try:
             found = json.loads(self.value)
         except ValueError:
@@ -136,6 +137,8 @@ def unknown(what: str, found: str, known: Collection[str]) -> str:
     if not _HARMLESS_KEY.fullmatch(found):
         # A misplaced quote or colon can turn any text into a key.
         return f"unknown {what}, expected one of {', '.join(sorted(known))}"
+    import difflib  # noqa: PLC0415 - only for a mistake
+
     near = difflib.get_close_matches(found, known, 1, 0) or difflib.get_close_matches(found.lower(), known, 1, 0)
     meant = f"did you mean {near[0]!r}? Expected" if near else "expected"
     return f"unknown {what} {found!r}; {meant} one of {', '.join(sorted(known))}"

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from confstream.errors import UsageError
-from confstream.settings import Settings, parse
+from confstream.settings import parse
 from confstream.settings_document import SIZE_MAX
+from confstream.stream import Settings
 
 
 def load_settings(path: str | Path, environ: Mapping[str, str]) -> Settings:

@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from confstream.errors import UsageError
-from confstream.masking import MASK, is_secret_key, mask_line
+from confstream.masking import mask_line
 from confstream.moments import parse_duration
 from confstream.profiles import names
+from confstream.secrecy import MASK, is_secret_key
 from confstream.selection import Selection
 from confstream.settings_document import Node, every, unknown
 from confstream.sizes import parse_size, show_size

@@ -7,7 +7,7 @@ that is absent for a moment must not change what is protected.
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -17,9 +17,10 @@ from confstream.events import about
 from confstream.profiles import memory, signs
 from confstream.profiles.profile import AUTO, Profile
 from confstream.selection import Selection
-from confstream.settings_checks import Check
+from confstream.values import dataclass
 
 if TYPE_CHECKING:
+    from confstream.settings_checks import Check
     from confstream.validate import Validators
 
 
@@ -41,7 +42,7 @@ class TrackOptions:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     guard: tuple[str, ...] | None = None
-    checks: tuple[Check, ...] = ()
+    checks: "tuple[Check, ...]" = ()
     required: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -1,6 +1,7 @@
 """Settings for tests: a file with every key, one with a single stream, and a secret that nothing may show."""
 
-from confstream.settings import Stream, parse
+from confstream.settings import parse
+from confstream.stream import Stream
 
 CANARY = "cAnArY0815"
 

@@ -1,6 +1,5 @@
 """Log lines on stderr: text for people, JSON lines for machines; no secret in either (P12)."""
 
-import json
 import logging
 import sys
 import traceback
@@ -81,6 +80,8 @@ class _Plain(logging.Formatter):
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
+        import json  # noqa: PLC0415 - only where a program reads it
+
         # A handler runs in the thread that logs: its stream is the line's.
         row = {
             "ts": _time(record),

@@ -5,13 +5,8 @@ characters: nobody's file name may drive somebody's terminal.
 """
 
 import io
-import json
 import os
-import re
-import shutil
 import sys
-import textwrap
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
@@ -38,7 +33,7 @@ class Page:
         self.is_terminal = self.stream.isatty()
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         self.colour = self.is_terminal and not plain
-        self.width = max(_WIDTH_MIN, shutil.get_terminal_size().columns) if self.is_terminal else None
+        self.width = _columns() if self.is_terminal else None
 
     def paint(self, text: str, *styles: str) -> str:
         """Return *text* in *styles*, as it is where there are no colours."""
@@ -98,6 +93,9 @@ class Page:
 
     def paragraph(self, text: str, indent: str, *styles: str) -> None:
         """Print *text* behind *indent*, on as many lines as it takes on a terminal."""
+        import re  # noqa: PLC0415 - only what does not fit
+        import textwrap  # noqa: PLC0415 - likewise
+
         room = max(_WIDTH_MIN, self.width or len(text)) - len(indent)
         # A sign stays with what it is the sign of.
         bound = re.sub(r"(?<![^ :;,])([+-]) ", "\\1\N{NO-BREAK SPACE}", text)
@@ -124,11 +122,15 @@ def prepare() -> None:
 
 def clean(text: str) -> str:
     """Return *text* on one line without anything that a terminal would obey."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def plain_json(document: Any) -> str:  # noqa: ANN401 - whatever JSON can be
     """Return *document* as JSON on one line, what a terminal would obey as JSON's own escapes: it reads the same."""
+    import json  # noqa: PLC0415 - only where it is asked for
+
     text = json.dumps(document, ensure_ascii=False)
     return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
@@ -192,6 +194,8 @@ def width(text: str) -> int:
     """Return how many columns *text* takes."""
     if text.isascii():
         return len(text)
+    import unicodedata  # noqa: PLC0415 - a megabyte that most text does not need
+
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
@@ -199,6 +203,12 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
     """Return *text* filled up with blanks to *columns*."""
     blanks = " " * max(0, columns - width(text))
     return blanks + text if right else text + blanks
+
+
+def _columns() -> int:
+    import shutil  # noqa: PLC0415 - only on a terminal
+
+    return max(_WIDTH_MIN, shutil.get_terminal_size().columns)
 
 
 def _diff_styles(line: str) -> tuple[str, ...]:

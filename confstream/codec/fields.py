@@ -69,7 +69,10 @@ class Reader:
 
     def value(self) -> Any:  # noqa: ANN401 - whatever the bytes hold; callers check
         """Return the next value."""
-        return self._take(self._unpacker.unpack)
+        try:
+            return self._unpacker.unpack()
+        except self._failures as error:
+            raise self._malformed(error) from error
 
     def fields(self) -> tuple[Any, ...]:
         """Return the next value, which must be a short array."""
@@ -80,13 +83,20 @@ class Reader:
 
     def array(self, decode: Callable[[Any], _T], count_max: int = ENTRIES_MAX) -> Iterator[_T]:
         """Yield the elements of the next array, at most *count_max*, each through *decode*."""
-        count = self._take(self._array_header)
+        try:
+            count = self._array_header()
+        except self._failures as error:
+            raise self._malformed(error) from error
         if count > min(count_max, self._size):
             raise IntegrityError(
                 f"{self.key}: an array of {count} elements in {self._size} bytes, at most {count_max} are possible"
             )
+        unpack, failures = self._unpacker.unpack, self._failures
         for _ in range(count):
-            raw = self.value()
+            try:
+                raw = unpack()
+            except failures as error:
+                raise self._malformed(error) from error
             try:
                 yield decode(raw)
             except (ValueError, TypeError, LookupError) as error:
@@ -112,12 +122,8 @@ class Reader:
             raise ValueError("it ends early")
         return int.from_bytes(count, "big")
 
-    def _take(self, read: Callable[[], Any]) -> Any:  # noqa: ANN401
-        try:
-            return read()
-        except self._failures as error:
-            reason = str(error) or "it ends early"
-            raise IntegrityError(f"{self.key}: the metadata is not what the format says: {reason}") from error
+    def _malformed(self, error: BaseException) -> IntegrityError:
+        return IntegrityError(f"{self.key}: the metadata is not what the format says: {str(error) or 'it ends early'}")
 
 
 def entry_fields(entry: Entry) -> tuple[object, ...]:

@@ -5,8 +5,6 @@ lies there; it carries its own checksum.
 """
 
 import hashlib
-import json
-from dataclasses import dataclass
 from typing import Any
 
 from confstream.codec import frames
@@ -15,6 +13,7 @@ from confstream.codec.fields import NUMBER_MAX, Reader, checked, natural, pack, 
 from confstream.errors import IntegrityError
 from confstream.revision import Heartbeat, Tag
 from confstream.tree import HASH_SIZE
+from confstream.values import dataclass
 
 _NOTE_SIZE_MAX = 1 << 16
 NOTE_OBJECT_SIZE_MAX = 1 << 17
@@ -45,11 +44,15 @@ def encode_descriptor(descriptor: Descriptor) -> bytes:
         "version": descriptor.version,
         "exclusive_create": descriptor.exclusive_create,
     }
+    import json  # noqa: PLC0415 - only for who makes or reads one
+
     return json.dumps(fields | {"sha256": _checksum(fields)}, indent=1).encode() + b"\n"
 
 
 def decode_descriptor(body: bytes, key: str) -> Descriptor:
     """Return the descriptor in *body*; refuse other formats by name."""
+    import json  # noqa: PLC0415 - likewise
+
     try:
         fields = json.loads(body[:_NOTE_SIZE_MAX])
         found = fields.pop("sha256")
@@ -124,4 +127,6 @@ def _unseal(body: bytes, kind: ObjectKind, key: str, types: tuple[type, ...]) ->
 
 
 def _checksum(fields: dict[str, object]) -> str:
+    import json  # noqa: PLC0415 - likewise
+
     return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -12,11 +12,11 @@ from confstream.check import Check
 from confstream.doctor.looking import doubtful, fine, plural, size, wrong
 from confstream.errors import PartialError, UsageError
 from confstream.journal.surroundings import check_places
+from confstream.naming import quote_path
 from confstream.presence import is_missing
 from confstream.profiles import signs
 from confstream.scan import RootGoneError, Survey, survey
 from confstream.selection import Selection
-from confstream.textdiff import quote_path
 from confstream.tracking import Tracking, TrackOptions, track
 from confstream.tree import Kind
 from confstream.validate import Validators

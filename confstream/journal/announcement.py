@@ -84,6 +84,6 @@ def _words(revision: Revision, before: Before, contents: Callable[[bytes], bytes
 
 
 def _summary(revision: Revision) -> str:
-    from confstream.textdiff import summary  # noqa: PLC0415 - likewise
+    from confstream.naming import summary  # noqa: PLC0415 - likewise
 
     return summary(revision.changes)

@@ -5,9 +5,7 @@ by a journal that belongs to the replica's stream: a copy of the tree somewhere
 else must not become the newest revision of a log that another writer keeps.
 """
 
-import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from confstream import checkout
 from confstream.clock import Clock, SystemClock
 from confstream.errors import ConfstreamError, PartialError, RefusedError
 from confstream.scan import Selection
+from confstream.values import dataclass
 
 PUBLISH_SECONDS = 10.0
 
@@ -58,6 +57,8 @@ class _Recorder:
     def _capture(self, root: Path, message: str) -> tuple[str | None, int]:
         """Record the present state; return the journal's stream, and how much of it is not published."""
         # Most restores replace nothing, and need no journal.
+        import secrets  # noqa: PLC0415
+
         from confstream.journal.contents import ContentCache  # noqa: PLC0415
         from confstream.journal.ledger import Ledger  # noqa: PLC0415
         from confstream.journal.recorder import Recorder  # noqa: PLC0415

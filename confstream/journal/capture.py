@@ -22,9 +22,6 @@ from confstream.selection import database_of
 from confstream.stamp import Stamp, is_as_remembered, remembered
 from confstream.tree import Change, Entry, Kind, diff
 
-FILE_SIZE_MAX = 1 << 26
-"""Larger files are no configuration: they are left out, counted and reported."""
-
 
 @dataclass
 class Finding:
@@ -57,7 +54,7 @@ class Capture:
         *,
         believe_all: bool = False,
         on_content: Callable[[bytes, bytes], None] | None = None,
-        size_bytes_max: int = FILE_SIZE_MAX,
+        size_bytes_max: int = scan.FILE_SIZE_MAX,
     ) -> None:
         self._root = root
         self._selection = selection

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from confstream.clock import Clock
+from confstream.difference import tree_diff
 from confstream.errors import NotFoundError
-from confstream.history import At, History, LogEntry, tree_diff
+from confstream.history import At, History, LogEntry
 from confstream.journal.contents import ContentCache
 from confstream.journal.ledger import Ledger
 from confstream.journal.sources import Sources

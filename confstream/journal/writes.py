@@ -17,7 +17,6 @@ from typing import NamedTuple
 from confstream import durable, scan
 from confstream.codec.fields import LABELS_MAX, PATH_SIZE_MAX, TEXT_SIZE_MAX
 from confstream.errors import AccessDeniedError, RefusedError, UnavailableError, UsageError
-from confstream.journal.capture import FILE_SIZE_MAX
 from confstream.journal.draft import Draft
 from confstream.journal.ledger import Ledger
 from confstream.journal.swap import Numbers, numbers_at, put, take_away
@@ -58,8 +57,10 @@ class Batch:
             encoded = content.encode() if isinstance(content, str) else bytes(content)
         except UnicodeEncodeError as error:
             raise UsageError(f"the text for {os.fsdecode(name)!r} has no form in UTF-8; give bytes instead") from error
-        if len(encoded) > FILE_SIZE_MAX:
-            raise UsageError(f"{os.fsdecode(name)!r} with {len(encoded)} bytes; at most {FILE_SIZE_MAX} are possible")
+        if len(encoded) > scan.FILE_SIZE_MAX:
+            raise UsageError(
+                f"{os.fsdecode(name)!r} with {len(encoded)} bytes; at most {scan.FILE_SIZE_MAX} are possible"
+            )
         self.deletes.discard(name)
         self.puts[name] = Put(encoded, mode, content_hash(encoded))
 

@@ -3,7 +3,6 @@
 A restore must not need more memory because a tree is larger (P14).
 """
 
-import tempfile
 import threading
 from typing import IO
 
@@ -39,7 +38,7 @@ class Spool:
             self._file.seek(offset)
             content = self._file.read(size)
         if len(content) != size:
-            raise IntegrityError(f"the temporary file for contents in {tempfile.gettempdir()} lost bytes; run again")
+            raise IntegrityError("the temporary file for contents, in TMPDIR or /tmp, lost bytes; run again")
         return content
 
     def add(self, digest: bytes, content: bytes) -> None:
@@ -61,6 +60,8 @@ class Spool:
 
     def _append(self, content: bytes) -> int:
         if self._file is None:
+            import tempfile  # noqa: PLC0415 - hardly anything is so large
+
             # Unlinked from the start: secrets leave nothing behind, whatever happens (P12).
             self._file = tempfile.TemporaryFile(prefix="confstream-")  # noqa: SIM115 - closed by close()
         offset = self._file.seek(0, 2)

@@ -7,8 +7,8 @@ masked costs a look with ``--show-secrets``, one too few cannot be taken back (P
 import re
 from functools import lru_cache
 
-from confstream.masking import MASK, is_secret_path
 from confstream.profiles.profile import secrets_in
+from confstream.secrecy import MASK, is_secret_path
 
 
 def mask_known(text: str, path: bytes) -> str:

@@ -6,9 +6,7 @@ published as one and outlives the next restart. Keys: ``revision``, ``fork``
 """
 
 import contextlib
-import json
 import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,8 @@ NAME = b"restored"
 
 def restored(entry: LogEntry, now_ns: int, actor: str, path: bytes | None) -> dict[str, Any]:
     """Return the note about a restore of *entry*, or of its *path* only, by *actor*."""
+    import socket  # noqa: PLC0415 - most restores leave no note
+
     return {
         "revision": entry.number,
         "fork": entry.fork and entry.fork.name,
@@ -39,6 +39,8 @@ def leave(root: Path, note: Mapping[str, Any] | None) -> None:
     prepare_state_dir(root)
     with durable.opened_root(root) as top, durable.opened(top, b".confstream") as state:
         if note is not None:
+            import json  # noqa: PLC0415 - as above
+
             content = json.dumps(dict(note), indent=1).encode() + b"\n"
             durable.replace(state, NAME, content, owner=state_owner(root))
             return

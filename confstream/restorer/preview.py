@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from confstream import scan
+from confstream.naming import quote_path
 from confstream.restorer.ground import Arrangement, Ground
-from confstream.textdiff import SHOWN_BYTES_MAX, Side, quote_path, unified
+from confstream.textdiff import SHOWN_BYTES_MAX, Side, unified
 from confstream.tree import Entry, Kind
 
 

@@ -5,10 +5,8 @@ matter of fsspec, which is imported for nothing but that.
 """
 
 import contextlib
-import json
 import os
 import re
-import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,8 +15,6 @@ from confstream.clock import Clock
 from confstream.errors import UnavailableError, UsageError
 from confstream.store import Store
 from confstream.store.fallback import FallbackStore
-from confstream.store.local import LocalStore
-from confstream.store.memory import MemoryStore
 from confstream.store.s3_choice import OPTION, check_client, choose
 
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(://|::)")
@@ -63,8 +59,7 @@ def open_store(
     if protocol in ("file", "memory"):
         if options:
             raise UsageError(f"{mask_url(url)} takes no storage options; found {', '.join(sorted(options))}")
-        rest = url[match.end() :] if match else url
-        return LocalStore(_local_path(url, rest), clock=clock) if protocol == "file" else MemoryStore(_name(rest))
+        return _open_here(url, protocol, url[match.end() :] if match else url, clock)
     if protocol in ("s3", "s3a"):
         return _open_s3(url, options, timeout_seconds, clock)
     return _open_fsspec(url, protocol, options, timeout_seconds)
@@ -114,12 +109,24 @@ def parse_storage_options(options: list[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 - whatever JSON can be.
+    import json  # noqa: PLC0415 - only for who gives options
+
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text
     # A key id of digits is a name, not a number: 007 is text, and so is what does not come back the same.
     return value if not isinstance(value, (int, float)) or isinstance(value, bool) or str(value) == text else text
+
+
+def _open_here(url: str, protocol: str, rest: str, clock: Clock | None) -> Store:
+    if protocol == "file":
+        from confstream.store.local import LocalStore  # noqa: PLC0415 - as above
+
+        return LocalStore(_local_path(url, rest), clock=clock)
+    from confstream.store.memory import MemoryStore  # noqa: PLC0415 - as above
+
+    return MemoryStore(_name(rest))
 
 
 def _local_path(url: str, rest: str) -> Path:
@@ -177,6 +184,8 @@ def _open_s3(url: str, options: dict[str, Any], timeout_seconds: float, clock: C
 
 
 def _open_fsspec(url: str, protocol: str, options: dict[str, Any], timeout_seconds: float) -> Store:
+    import socket  # noqa: PLC0415
+
     masked = mask_url(url)
     try:
         import fsspec  # noqa: PLC0415

@@ -5,16 +5,18 @@ a write whose outcome is unknown goes to the caller, who reads back (P4).
 """
 
 import logging
-import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from confstream.clock import Clock
 from confstream.errors import AccessDeniedError, OutcomeUnknownError, UnavailableError
 from confstream.events import about
 from confstream.store import Keys, Store
+from confstream.values import dataclass
+
+if TYPE_CHECKING:
+    import random
 
 _LOG = logging.getLogger("confstream.store")
 _DELAY_FIRST_SECONDS = 0.2
@@ -49,14 +51,14 @@ class RetryingStore:
         deadline_seconds: float = 60.0,
         *,
         on_retry: Callable[[Retry], None] | None = None,
-        rng: random.Random | None = None,
+        rng: "random.Random | None" = None,
         stop: threading.Event | None = None,
     ) -> None:
         self.inner = inner
         self._clock = clock
         self._deadline_seconds = deadline_seconds
         self._on_retry = on_retry
-        self._rng = rng if rng is not None else random.Random()  # noqa: S311 - jitter is no secret.
+        self._rng = rng
         self._stop = stop if stop is not None else threading.Event()
 
     @property
@@ -118,6 +120,10 @@ class RetryingStore:
     def _delay_seconds(self, attempts: int) -> float:
         # Jitter over the upper half: writers that failed together do not come back together.
         ceiling = min(_DELAY_SECONDS_MAX, _DELAY_FIRST_SECONDS * 2.0 ** min(attempts - 1, 16))
+        if self._rng is None:
+            import random  # noqa: PLC0415 - hardly any process has to try again
+
+            self._rng = random.Random()  # noqa: S311 - jitter is no secret.
         return self._rng.uniform(ceiling / 2, ceiling)
 
     def _report(self, retry: Retry) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from confstream.textdiff import quote_path
+from confstream.naming import quote_path
 
 FINDINGS_MAX = 5
 """A file that is wrong in one place is invalid; more places help nobody to mend it."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from confstream.guards import is_blank
-from confstream.masking import is_secret_key, is_secret_path
+from confstream.secrecy import is_secret_key, is_secret_path
 from confstream.validate.finding import Finding
 from confstream.validate.text import decode
 from confstream.words.document import has_comments, read

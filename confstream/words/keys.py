@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from confstream.masking import is_secret_key
+from confstream.secrecy import is_secret_key
 from confstream.words.document import DEPTH_MAX, Leaf, Node, Row, Table
 from confstream.words.values import key_label, name_label
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from confstream.textdiff import quote_path
+from confstream.naming import quote_path
 from confstream.tree import EMPTY_HASH, Change, Entry, Kind, Op
 from confstream.words.file import file_words, is_secret
 from confstream.words.values import size

@@ -7,7 +7,8 @@ somewhere is not shown, whatever its key is called.
 import json
 import re
 
-from confstream.masking import MASK, mask_line
+from confstream.masking import mask_line
+from confstream.secrecy import MASK
 from confstream.words.document import Leaf, Node, Row, Table
 
 VALUE_LENGTH_MAX = 40

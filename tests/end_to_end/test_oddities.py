@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from confstream import SystemClock, scan
-from confstream.journal.capture import FILE_SIZE_MAX
+from confstream.scan import FILE_SIZE_MAX
 from tests.end_to_end.conftest import Replicas
 from tests.endpoints import LISTEN, Endpoints
 from tests.processes import confstream, run_confstream

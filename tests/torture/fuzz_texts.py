@@ -13,6 +13,7 @@ from confstream import moments, settings
 from confstream.errors import ConfstreamError, UsageError
 from confstream.layout import parse
 from confstream.masking import mask_line, mask_text
+from confstream.naming import quote_path
 from confstream.observe.address import parse as parse_address
 from confstream.profiles.subset import read as read_subset
 from confstream.selection import Selection
@@ -21,7 +22,7 @@ from confstream.sizes import parse_size
 from confstream.store import s3_errors
 from confstream.store.keys import check_key, check_prefix, is_key
 from confstream.store.open import mask_url, open_store, parse_storage_options
-from confstream.textdiff import Side, quote_path, unified
+from confstream.textdiff import Side, unified
 from confstream.tree import Kind, check_path
 from confstream.validate import Validators, findings_to_reasons
 from confstream.words import file_words

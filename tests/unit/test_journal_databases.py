@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from confstream.errors import RefusedError, UsageError
-from confstream.journal.capture import FILE_SIZE_MAX
 from confstream.presence import is_missing
+from confstream.scan import FILE_SIZE_MAX
 from confstream.selection import Selection, is_sqlite
 from confstream.tree import Op
 from tests import restoring

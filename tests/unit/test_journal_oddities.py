@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from confstream import scan
-from confstream.journal import capture as capture_module
 from confstream.tree import Kind, Op
 from tests.journals import PATIENCE_SECONDS, Open, Replica, Tracks, files_of, fill
 from tests.privileges import modes_count
@@ -151,7 +150,7 @@ def test_p6_a_file_that_is_too_large_is_told_and_its_last_version_stays(root: Pa
     fill(root)
     with start(root) as journal:
         with (root / "0.yml").open("r+b") as file:
-            file.truncate(capture_module.FILE_SIZE_MAX + 1)
+            file.truncate(scan.FILE_SIZE_MAX + 1)
 
         assert "at most" in journal.capture().unreadable[b"0.yml"]
         assert "at most" in journal.capture([b"0.yml"]).unreadable[b"0.yml"]

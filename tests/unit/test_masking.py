@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from confstream import masking
-from confstream.masking import is_secret_key, is_secret_path, mask_line, mask_text
+from confstream.masking import mask_line, mask_text
+from confstream.secrecy import is_secret_key, is_secret_path
 
 
 @pytest.mark.parametrize(

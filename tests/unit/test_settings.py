@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from confstream import profiles
 from confstream.errors import UsageError
 from confstream.replicator import ReplicateOptions
-from confstream.settings import Settings, Stream, check_environment, parse, schema
+from confstream.settings import check_environment, parse, schema
 from confstream.settings_checks import Check
 from confstream.settings_document import DEPTH_MAX, SIZE_MAX
 from confstream.settings_file import load_settings
+from confstream.stream import Settings, Stream
 from tests.streams import CANARY, FULL, one
 
 

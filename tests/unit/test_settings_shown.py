@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from confstream.errors import UsageError
 from confstream.moments import parse_duration
-from confstream.settings import Settings, Stream, parse
+from confstream.settings import parse
 from confstream.settings_kinds import show_duration
+from confstream.stream import Settings, Stream
 from tests.streams import CANARY, FULL, one
 
 JUNK = st.text("{}[]:,-*&!|>'\"%@`#?$\\ \tab0", max_size=12)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from confstream.textdiff import SHOWN_BYTES_MAX, Side, path_fields, quote_path, summary, unified
+from confstream.naming import path_fields, quote_path, summary
+from confstream.textdiff import SHOWN_BYTES_MAX, Side, unified
 from confstream.tree import Change, Entry, Kind, Meta, Op
 
 

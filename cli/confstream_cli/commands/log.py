@@ -89,7 +89,7 @@ def as_json(entry: confstream.LogEntry, *, show_secrets: bool) -> dict[str, Any]
 def what(entry: confstream.LogEntry, words: str = "", *, show_secrets: bool) -> str:
     """Return in a few words what *entry* is: its message and what it changed, which may be known in *words*."""
     message = entry.authorship.message
-    shown = output.clean(message if show_secrets else confstream.mask_line(message))
+    shown = output.clean(message if show_secrets or not message else confstream.mask_line(message))
     changed = words or confstream.summary(entry.changes)
     return f"{changed}: {shown}" if shown else changed
 
