@@ -261,15 +261,16 @@ def ready_root(root: Path) -> Iterator[None]:
     """Have *root* with a state directory, for this restore alone; what was made is gone again after an error."""
     made = not root.exists()
     try:
-        try:
-            durable.make_directories(root)
-            checkout.prepare_state_dir(root)
-        except OSError as error:
-            raise ConfstreamError(
-                f"{root} cannot be written in: {error.strerror}; nothing was changed. Mount it so that uid "
-                f"{os.geteuid()} may write there, or restore to another directory"
-            ) from error
-        with checkout.exclusive(root):
+        with contextlib.ExitStack() as stack:
+            try:
+                durable.make_directories(root)
+                checkout.prepare_state_dir(root)
+                stack.enter_context(checkout.exclusive(root))
+            except OSError as error:
+                raise ConfstreamError(
+                    f"{root} cannot be written in: {error.strerror}; nothing was changed. Mount it so that uid "
+                    f"{os.geteuid()} may write there, or restore to another directory"
+                ) from error
             yield
     except BaseException:
         if made:

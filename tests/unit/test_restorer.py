@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from confstream import checkout
 from confstream.errors import (
+    ConfstreamError,
     IntegrityError,
     NoReplicaError,
     RefusedError,
@@ -351,3 +353,20 @@ def test_everything_local_is_private(replica: Replica, root: Path) -> None:
     state = root / ".confstream"
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     assert stat.S_IMODE((state / "restored").stat().st_mode) == 0o600
+
+
+def test_p3_a_state_directory_that_was_swapped_just_before_it_was_locked_ended_in_a_trace(
+    replica: Replica, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = checkout.prepare_state_dir
+
+    def swapped(where: Path) -> Path:
+        made = prepare(where)
+        made.rename(where / "elsewhere")
+        made.symlink_to("elsewhere")
+        return made
+
+    monkeypatch.setattr(checkout, "prepare_state_dir", swapped)
+
+    with pytest.raises(ConfstreamError, match="nothing was changed"):
+        replica.restore(root)
