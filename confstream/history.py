@@ -4,18 +4,20 @@
 use it too.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from confstream import moments
 from confstream.clock import Clock, SystemClock
+from confstream.codec.fields import Changes
 from confstream.errors import IntegrityError, NotFoundError, UsageError
 from confstream.layout import Fork
+from confstream.log.outlines import outlines
 from confstream.log.reader import LogReader
 from confstream.moments import Pick
-from confstream.naming import path_fields
+from confstream.naming import Mention, mentions, path_fields, summary_of
 from confstream.revision import OK, Authorship, Heartbeat, Status, Verdict
 from confstream.tree import Change, Kind, Op, Tree
 from confstream.tree import diff as tree_changes
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from confstream.codec.objects import RevisionObject
+    from confstream.codec.outline import Outline
     from confstream.log.checkout import Checkout
     from confstream.store import Store
 
@@ -40,7 +43,7 @@ class LogEntry:
     number: int
     time_ns: int
     authorship: Authorship
-    changes: tuple[Change, ...]
+    changes: Sequence[Change]
     verdict: Verdict = OK
     hash: bytes = b""
     epoch: int = 0
@@ -51,7 +54,7 @@ class LogEntry:
     fork: Fork | None = None
 
     @classmethod
-    def of(cls, made: "RevisionObject", fork: Fork | None = None) -> "LogEntry":
+    def of(cls, made: "RevisionObject | Outline", fork: Fork | None = None) -> "LogEntry":
         """Return the entry of a revision that the replica holds."""
         revision = made.revision
         return cls(
@@ -73,10 +76,19 @@ class LogEntry:
         """Return when it was made, in UTC, to the microsecond."""
         return datetime.fromtimestamp(self.time_ns / 1e9, UTC)
 
+    @property
+    def summary(self) -> str:
+        """Return what it changed in a few words."""
+        return summary_of(self._mentions)
+
     def touches(self, path: str | bytes) -> bool:
         """Return whether it changed *path* or something below it."""
         wanted = _path(path)
-        return any(_covers(wanted, change.path) for change in self.changes)
+        return any(_covers(wanted, changed) for _, changed, _ in self._mentions)
+
+    @property
+    def _mentions(self) -> list[Mention]:
+        return self.changes.mentions() if isinstance(self.changes, Changes) else mentions(self.changes)
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented, stable form that ``log --json`` prints."""
@@ -184,10 +196,8 @@ class History:
         newest_first: bool = True,
     ) -> Iterator[LogEntry]:
         """Yield the revisions *first* to *last*, both included; with *path* only those that changed it or below it."""
-        wanted = None if path is None else _path(path)
-        for made in self.reader.revisions(first, last, newest_first=newest_first):
-            if wanted is None or any(_covers(wanted, change.path) for change in made.revision.changes):
-                yield LogEntry.of(made)
+        entries = map(LogEntry.of, outlines(self.reader, first, last, newest_first=newest_first))
+        yield from entries if path is None else (entry for entry in entries if entry.touches(path))
 
     def forks(self) -> list[LogEntry]:
         """Return the revisions of fenced writers that are not part of the log, by fork and number."""

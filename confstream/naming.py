@@ -3,12 +3,15 @@
 Pure.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from confstream.tree import Change, Kind, Op
 
 _QUOTED = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
+_VERBS = {Op.PUT: "", Op.DELETE: "removed ", Op.META: "mode or owner of "}
+
+Mention = tuple[Op, bytes, bool]
+"""What is said of a change in a few words: its op, its path, and whether that is a directory afterwards."""
 
 
 def quote_path(path: bytes) -> str:
@@ -31,22 +34,34 @@ def path_fields(path: bytes, name: str = "path") -> dict[str, str]:
     return {name: shown} if shown.encode() == path else {name: shown, f"{name}_hex": path.hex()}
 
 
-def summary(changes: Sequence[Change]) -> str:
+def mentions(changes: Iterable[Change]) -> list[Mention]:
+    """Return what is to be said of each of *changes*."""
+    directory = Kind.DIRECTORY
+    return [(change.op, change.path, change.entry is not None and change.entry.kind is directory) for change in changes]
+
+
+def summary(changes: Iterable[Change]) -> str:
     """Return *changes* in a few words: ``config.yml``, or ``config.yml and 3 more``.
 
     When some paths were written and others deleted, both are counted, plus and
     minus. Directories count only if nothing else changed.
     """
-    shown = [change for change in changes if change.entry is None or change.entry.kind is not Kind.DIRECTORY] or changes
+    return summary_of(mentions(changes))
+
+
+def summary_of(mentioned: Sequence[Mention]) -> str:
+    """Return what is *mentioned* in a few words, as ``summary`` does."""
+    shown = [(op, path) for op, path, is_directory in mentioned if not is_directory]
+    shown = shown or [(op, path) for op, path, _ in mentioned]
     if not shown:
         return "nothing"
-    count = Counter(change.op for change in shown)
-    if count[Op.DELETE] and len(count) > 1:
-        return f"+{len(shown) - count[Op.DELETE]} \N{MINUS SIGN}{count[Op.DELETE]} files"
-    first = next((change for change in shown if change.op is not Op.META), shown[0])
-    verb = {Op.PUT: "", Op.DELETE: "removed ", Op.META: "mode or owner of "}[first.op]
+    removed = [op for op, _ in shown].count(Op.DELETE)
+    if 0 < removed < len(shown):
+        return f"+{len(shown) - removed} \N{MINUS SIGN}{removed} files"
+    meta = Op.META
+    op, path = next((one for one in shown if one[0] is not meta), shown[0])
     more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
-    return f"{verb}{quote_path(first.path)}{more}"
+    return f"{_VERBS[op]}{quote_path(path)}{more}"
 
 
 def _octal_or_plain(byte: int) -> str:

@@ -4,7 +4,7 @@ A revision is one atomic change of the tree, chained to its predecessor by
 hash. Pure; ``codec`` turns these values into bytes and back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
 from itertools import pairwise
@@ -80,7 +80,7 @@ class Revision:
     previous: bytes
     time_ns: int
     authorship: Authorship
-    changes: tuple[Change, ...]
+    changes: Sequence[Change]
     verdict: Verdict
     tree_hash: bytes
     supersedes: tuple[int, int] | None = None
@@ -91,8 +91,16 @@ class Revision:
             raise ValueError(f"revision {self.number} with epoch {self.epoch} of {self.epoch_high} at {self.time_ns}")
         if (len(self.write_id), len(self.previous), len(self.tree_hash)) != (WRITE_ID_SIZE, HASH_SIZE, HASH_SIZE):
             raise ValueError(f"revision {self.number} has an identifier or a hash of the wrong length")
-        if any(one.path >= other.path for one, other in pairwise(self.changes)):
-            raise ValueError(f"revision {self.number} has changes whose paths do not ascend")
+        if type(self.changes) is tuple:
+            # Others are checked when they are decoded.
+            checked_order(self.changes)
+
+
+def checked_order(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Return *changes*, or raise ``ValueError`` unless they ascend by path, each path once."""
+    if any(one.path >= other.path for one, other in pairwise(changes)):
+        raise ValueError("a revision has changes whose paths do not ascend")
+    return changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ Everything is an array in the order that FORMAT.md gives. Decoding never holds
 more than a few times the bytes it is given, whatever counts they announce.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, TypeVar, overload
 
 from confstream.errors import IntegrityError
-from confstream.revision import Authorship, Revision, Status, Verdict
+from confstream.naming import Mention
+from confstream.revision import Authorship, Revision, Status, Verdict, checked_order
 from confstream.tree import Change, Entry, Kind, Meta, Op
 
 PATH_SIZE_MAX = 4096
@@ -29,6 +31,8 @@ _KINDS = [Kind.FILE, Kind.SYMLINK, Kind.DIRECTORY]
 _FILE_TYPES = [bytes, int, int, int, int, int, int, bytes]
 _NESTED = frozenset([tuple, dict])
 _OPS = [Op.PUT, Op.DELETE, Op.META]
+_MENTIONED = dict(enumerate(_OPS))
+_IS_DIRECTORY = (_KINDS.index(Kind.DIRECTORY),)
 _T = TypeVar("_T")
 
 
@@ -54,6 +58,7 @@ class Reader:
 
         self.key = key
         self._failures = (ValueError, TypeError, msgpack.OutOfData, msgpack.StackError, RecursionError)
+        self._encoded = encoded
         self._size = len(encoded)
         # Values nest one level at most: containers of containers could cost a hundred times their bytes.
         self._unpacker = msgpack.Unpacker(
@@ -83,6 +88,10 @@ class Reader:
 
     def array(self, decode: Callable[[Any], _T], count_max: int = ENTRIES_MAX) -> Iterator[_T]:
         """Yield the elements of the next array, at most *count_max*, each through *decode*."""
+        yield from self.elements(decode, self.count(count_max))
+
+    def count(self, count_max: int = ENTRIES_MAX) -> int:
+        """Return how many elements the next array has, which are at most *count_max*; they are next."""
         try:
             count = self._array_header()
         except self._failures as error:
@@ -91,6 +100,10 @@ class Reader:
             raise IntegrityError(
                 f"{self.key}: an array of {count} elements in {self._size} bytes, at most {count_max} are possible"
             )
+        return count
+
+    def elements(self, decode: Callable[[Any], _T], count: int) -> Iterator[_T]:
+        """Yield the next *count* values, each through *decode*."""
         unpack, failures = self._unpacker.unpack, self._failures
         for _ in range(count):
             try:
@@ -101,6 +114,10 @@ class Reader:
                 yield decode(raw)
             except (ValueError, TypeError, LookupError) as error:
                 raise IntegrityError(f"{self.key}: {error}") from error
+
+    def rest(self) -> bytes:
+        """Return the bytes of all that was not read yet."""
+        return self._encoded[self._unpacker.tell() :]
 
     def end(self) -> None:
         """Raise ``IntegrityError`` unless everything was read."""
@@ -225,8 +242,64 @@ def encode_record(revision: Revision) -> bytes:
     return head + why + pack(revision.tree_hash) + changes
 
 
-def decode_record(record: bytes, key: str) -> Revision:
-    """Return the revision of *record*, or raise ``IntegrityError``."""
+class Changes(Sequence[Change]):
+    """The changes of a record, decoded when somebody looks at one: then ``IntegrityError`` is raised if that cannot be.
+
+    Equal to a tuple of the same changes.
+    """
+
+    def __init__(self, encoded: bytes, count: int, key: str) -> None:
+        self._encoded = encoded
+        self._count = count
+        self._key = key
+
+    @cached_property
+    def decoded(self) -> tuple[Change, ...]:
+        """Return all of them."""
+        reader = Reader(self._encoded, self._key)
+        found = tuple(reader.elements(change_from, self._count))
+        reader.end()
+        try:
+            return checked_order(found)
+        except ValueError as error:
+            raise IntegrityError(f"{self._key}: {error}") from error
+
+    def mentions(self) -> list[Mention]:
+        """Return what is to be said of each, without decoding the rest of it."""
+        reader = Reader(self._encoded, self._key)
+        found = list(reader.elements(_mention, self._count))
+        reader.end()
+        return found
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> Change: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Change, ...]: ...
+    def __getitem__(self, at: int | slice) -> Change | tuple[Change, ...]:
+        return self.decoded[at]
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.decoded)
+
+    def __eq__(self, other: object) -> bool:
+        return self.decoded == (other.decoded if isinstance(other, Changes) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.decoded)
+
+
+def _mention(fields: Any) -> Mention:  # noqa: ANN401 - unchecked input
+    if type(fields) is tuple and len(fields) > 1 and type(fields[0]) is int and type(fields[1]) is bytes:
+        op, path = fields[0], fields[1]
+        return _MENTIONED[op], path, op == 0 and fields[2:3] == _IS_DIRECTORY
+    raise TypeError("a change without op and path")
+
+
+def decode_record(record: bytes, key: str, *, outline: bool = False) -> Revision:
+    """Return the revision of *record*, or raise ``IntegrityError``; with *outline*, its changes are decoded later."""
     reader = Reader(record, key)
     try:
         number = natural(reader.value(), "number")
@@ -241,8 +314,12 @@ def decode_record(record: bytes, key: str) -> Revision:
         status = Status(reader.value())
         reasons = tuple(reader.array(text, REASONS_MAX))
         tree_hash = reader.value()
-        changes = tuple(reader.array(change_from))
-        reader.end()
+        if outline:
+            count = reader.count()
+            changes: Sequence[Change] = Changes(reader.rest(), count, key)
+        else:
+            changes = tuple(reader.array(change_from))
+            reader.end()
         return Revision(
             number=number,
             epoch=epoch,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from confstream.codec.objects import RevisionObject
+from confstream.codec.outline import Outline
 from confstream.errors import IntegrityError
 
 _WINDOW = 128
@@ -33,7 +34,7 @@ def windows(first: int, last: int, *, newest_first: bool) -> Iterator[tuple[int,
             first += size
 
 
-def check_link(before: RevisionObject, after: RevisionObject) -> None:
+def check_link(before: RevisionObject | Outline, after: RevisionObject | Outline) -> None:
     """Raise ``IntegrityError`` unless *after* is the revision that follows *before*."""
     follows = after.revision.previous == before.hash and after.revision.time_ns >= before.revision.time_ns
     if not follows or after.revision.number != before.revision.number + 1:

@@ -23,12 +23,17 @@ from confstream.codec.objects import (
     decode_snapshot_index,
     decode_snapshot_position,
 )
+from confstream.codec.outline import Outline, decode_outline, decode_outlines
 from confstream.errors import IntegrityError, ObjectMissingError
 from confstream.layout import Fork
+from confstream.plan import Unit
 from confstream.store import Store
 
 INDEX_GUESS = 1 << 17
 """How much of a pack or snapshot to ask for at first when only its index is wanted."""
+
+_RECORD_GUESS = 1 << 13
+"""The same of a single revision."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -54,6 +59,17 @@ def get_revision(store: Store, number: int, fork: Fork | None = None) -> Revisio
     found = decode_revision(store.get(key), key)
     if found.revision.number != number:
         raise IntegrityError(f"{key}: holds revision {found.revision.number}, expected {number}")
+    return found
+
+
+def get_outlines(store: Store, unit: Unit) -> tuple[Outline, ...]:
+    """Return the revisions of *unit* without what they hold; ``ObjectMissingError`` if it is not there."""
+    if unit.packed:
+        found = decode_outlines(_index(store, unit.key, ObjectKind.PACK), unit.key)
+    else:
+        found = (decode_outline(_index(store, unit.key, ObjectKind.REVISION, _RECORD_GUESS), unit.key),)
+    if (found[0].revision.number, found[-1].revision.number) != (unit.first, unit.last):
+        raise IntegrityError(f"{unit.key}: holds other revisions than its name says")
     return found
 
 
@@ -105,8 +121,8 @@ def get_blob(store: Store, digest: bytes) -> bytes:
         raise IntegrityError(f"{key}: is nowhere on the replica, and a revision refers to it") from error
 
 
-def _index(store: Store, key: str, kind: ObjectKind) -> bytes:
-    head = store.get(key, 0, INDEX_GUESS)
+def _index(store: Store, key: str, kind: ObjectKind, guess: int = INDEX_GUESS) -> bytes:
+    head = store.get(key, 0, guess)
     end = read_header(head, kind, key).contents_offset
     if HEADER_SIZE <= len(head) < end:
         head += store.get(key, len(head), end - len(head))

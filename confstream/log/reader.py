@@ -46,7 +46,7 @@ class LogReader:
 
     def __init__(self, store: Store, *, workers: int = WORKERS) -> None:
         self.store = store
-        self._ahead = ReadAhead(store, workers)
+        self.ahead = ReadAhead(store, workers)
         self._workers = workers
         self._pack: tuple[str, Pack] | None = None
         self._listing: Listing | None = None
@@ -68,12 +68,12 @@ class LogReader:
         self, numbers: Iterable[int], records: Iterable[int] = (), *, index_only: bool = False, beats: bool = False
     ) -> None:
         """Begin to read what checkouts of *numbers* take, the *records* of others, and all heartbeats if *beats*."""
-        listing = self._sound(self.listing)
-        self._ahead.begin(requests(listing, numbers, records, index_only=index_only, beats=beats))
+        listing = self.sound(self.listing)
+        self.ahead.begin(requests(listing, numbers, records, index_only=index_only, beats=beats))
 
     def drop(self) -> None:
         """Forget what was read ahead and not asked for."""
-        self._ahead.drop()
+        self.ahead.drop()
         self._pack = None
 
     def require(self) -> Listing:
@@ -88,7 +88,7 @@ class LogReader:
     def descriptor(self) -> Descriptor:
         """Return the replica's identity; ``NoReplicaError`` if it has none."""
         try:
-            return decode_descriptor(self._ahead.get(layout.DESCRIPTOR, 0, NOTE_OBJECT_SIZE_MAX), layout.DESCRIPTOR)
+            return decode_descriptor(self.ahead.get(layout.DESCRIPTOR, 0, NOTE_OBJECT_SIZE_MAX), layout.DESCRIPTOR)
         except ObjectMissingError as error:
             if not self.listing.empty:
                 raise IntegrityError(f"{self.store.url}: {layout.DESCRIPTOR} is missing beside a log") from error
@@ -110,17 +110,17 @@ class LogReader:
         """
         if number == 0:
             return Checkout(Position(), EMPTY)
-        return self._stable(number, lambda listing: self._checkout(listing, number, wanted, index_only=index_only))
+        return self.stable(number, lambda listing: self._checkout(listing, number, wanted, index_only=index_only))
 
     def passage(self, first: int, last: int, digests: frozenset[bytes], paths: Callable[[bytes], bool]) -> Checkout:
         """Return the tree at *last* with the contents *digests* that *paths* held from before *first* until then."""
 
         def walk(listing: Listing) -> Checkout:
-            units = plan.units(self._sound(listing), first, last) or ()
+            units = plan.units(self.sound(listing), first, last) or ()
             steps = list(self.each(lambda unit: self._step(unit, last, index_only=False), units))
             return assemble(self.checkout(first - 1, paths), steps, lambda _: False, self.blob, passing=digests)
 
-        return self._stable(last, walk)
+        return self.stable(last, walk)
 
     def revisions(
         self, first: int = 1, last: int | None = None, *, newest_first: bool = False
@@ -147,7 +147,7 @@ class LogReader:
             raise NotFoundError(f"there is no revision {number}: {self.store.url} has {self._span()}")
         if number < self.oldest():
             raise NotFoundError(f"revision {number} is no longer kept: {self.store.url} has {self._span()}")
-        return self._stable(number, lambda listing: self._range(listing, number, number))[0]
+        return self.stable(number, lambda listing: self._range(listing, number, number))[0]
 
     def oldest(self) -> int:
         """Return the first revision whose record can be read; 1 unless history was pruned."""
@@ -166,7 +166,7 @@ class LogReader:
         Raise ``NotFoundError`` before the first, naming its number.
         """
         low, high = self.oldest(), self.require().head
-        found = last_until(self, self._sound(self.listing), low, high, time_ns)
+        found = last_until(self, self.sound(self.listing), low, high, time_ns)
         if not found:
             raise NotFoundError(f"{self.store.url} has no revision that old; the first is revision {low}")
         return found
@@ -187,7 +187,7 @@ class LogReader:
         """Return the tag *name*; ``NotFoundError`` if there is none."""
         try:
             key = layout.tag_key(name)
-            return decode_tag(self._ahead.get(key, 0, NOTE_OBJECT_SIZE_MAX), key)
+            return decode_tag(self.ahead.get(key, 0, NOTE_OBJECT_SIZE_MAX), key)
         except (ObjectMissingError, ValueError) as error:
             known = ", ".join(self.require().tags) or "none"
             raise NotFoundError(f"{self.store.url} has no tag {name!r}; it has {known}") from error
@@ -201,7 +201,7 @@ class LogReader:
         """Return the last sign of life of *writer*, by one request; None if there is none, or none to be read."""
         key = layout.heartbeat_key(writer)
         try:
-            return decode_heartbeat(self._ahead.get(key, 0, NOTE_OBJECT_SIZE_MAX), key)
+            return decode_heartbeat(self.ahead.get(key, 0, NOTE_OBJECT_SIZE_MAX), key)
         except ObjectMissingError:
             return None
         except IntegrityError as error:
@@ -242,12 +242,12 @@ class LogReader:
 
     def snapshot_object(self, number: int, *, index_only: bool = False) -> SnapshotObject:
         """Return the snapshot of revision *number*."""
-        return get_snapshot(self._ahead, number, index_only=index_only)
+        return get_snapshot(self.ahead, number, index_only=index_only)
 
     def snapshot_time(self, number: int) -> int | None:
         """Return the time of revision *number* by its snapshot; None if that is damaged or gone."""
         try:
-            return get_snapshot_time(self._ahead, number)
+            return get_snapshot_time(self.ahead, number)
         except (IntegrityError, ObjectMissingError):
             return None
 
@@ -256,13 +256,13 @@ class LogReader:
         key, known = layout.pack_key(first, last), None
         if self._pack is not None and self._pack[0] == key:
             known = self._pack[1]
-        found = get_pack(self._ahead, first, last, index_only=index_only, known=known)
+        found = get_pack(self.ahead, first, last, index_only=index_only, known=known)
         self._pack = key, found
         return found
 
     def log_object(self, number: int) -> RevisionObject:
         """Return what lies in slot *number*, whatever packs say; ``ObjectMissingError`` if nothing does."""
-        return get_revision(self._ahead, number)
+        return get_revision(self.ahead, number)
 
     def _checkout(
         self, listing: Listing, number: int, wanted: Callable[[bytes], bool] | None, *, index_only: bool
@@ -271,7 +271,7 @@ class LogReader:
             raise NoReplicaError(f"no replica at {self.store.url}: nothing of confstream is there")
         if number > listing.head:
             raise NotFoundError(f"there is no revision {number}: {self.store.url} has {self._span()}")
-        route = plan.route(self._sound(listing), number)
+        route = plan.route(self.sound(listing), number)
         if route is None:
             raise GapError(f"no way to revision {number}")
         with ThreadPoolExecutor(1) as pool:
@@ -319,7 +319,7 @@ class LogReader:
 
     def _window(self, first: int, last: int, *, newest_first: bool) -> Iterator[RevisionObject]:
         try:
-            found = self._stable(last, lambda listing: self._range(listing, first, last))
+            found = self.stable(last, lambda listing: self._range(listing, first, last))
         except IntegrityError:
             # One by one, so that what lies before the damage is still told.
             numbers = range(first, last + 1)
@@ -332,7 +332,7 @@ class LogReader:
         missing = [number for number in range(first, last + 1) if number not in self._revisions]
         read: dict[int, RevisionObject] = {}
         if missing:
-            units = plan.units(self._sound(listing), missing[0], missing[-1])
+            units = plan.units(self.sound(listing), missing[0], missing[-1])
             if units is None:
                 raise GapError(f"revisions {first} to {last}")
             for found in self.each(self._bare, units):
@@ -347,7 +347,7 @@ class LogReader:
         self._listing = layout.parse(self.store.list())
         return self._listing
 
-    def _stable(self, number: int, read: Callable[[Listing], _T]) -> _T:
+    def stable(self, number: int, read: Callable[[Listing], _T]) -> _T:
         """Return what *read* makes of the listing, for revision *number*.
 
         List again when an object vanished under a packer (I4), and take another
@@ -378,7 +378,7 @@ class LogReader:
         head = self.listing.head
         return f"revisions {self.oldest()} to {head}" if head else "no revision yet"
 
-    def _sound(self, listing: Listing) -> Listing:
+    def sound(self, listing: Listing) -> Listing:
         """Return *listing* without the objects that turned out to be damaged."""
         if not self._damaged:
             return listing
@@ -390,7 +390,7 @@ class LogReader:
         )
 
     def _broken(self, number: int, why: str) -> IntegrityError:
-        ranges = plan.reachable(self._sound(self.listing))
+        ranges = plan.reachable(self.sound(self.listing))
         near = plan.nearest(ranges, number)
         absent = max((last for _, last in ranges if last < number), default=self.oldest() - 1) + 1
         hint = " and ".join(f"revision {one}" for one in near if one != number) or "none"

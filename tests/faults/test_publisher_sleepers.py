@@ -163,7 +163,7 @@ def test_a_slot_that_was_packed_and_deleted_between_the_put_and_the_look_is_foun
             _pack_and_delete(MemoryStore("look"), clock, first)
 
     late.publisher._store = MemoryStore("look", before=pack_first)
-    late.publisher.reader.store = late.publisher.reader._ahead.inner = late.publisher._store
+    late.publisher.reader.store = late.publisher.reader.ahead.inner = late.publisher._store
     published = late.write({"late.yml": b"late\n"})
 
     assert packed

@@ -90,7 +90,7 @@ def what(entry: confstream.LogEntry, words: str = "", *, show_secrets: bool) -> 
     """Return in a few words what *entry* is: its message and what it changed, which may be known in *words*."""
     message = entry.authorship.message
     shown = output.clean(message if show_secrets or not message else confstream.mask_line(message))
-    changed = words or confstream.summary(entry.changes)
+    changed = words or entry.summary
     return f"{changed}: {shown}" if shown else changed
 
 
