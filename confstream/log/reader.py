@@ -34,6 +34,7 @@ _K = TypeVar("_K")
 WORKERS = 32
 _RELIST_MAX = 4
 _CACHED_MAX = 2048
+_PACKS_KEPT = 2
 _NAMED_MAX = 3
 
 
@@ -48,7 +49,7 @@ class LogReader:
         self.store = store
         self.ahead = ReadAhead(store, workers)
         self._workers = workers
-        self._pack: tuple[str, Pack] | None = None
+        self._packs: OrderedDict[str, Pack] = OrderedDict()
         self._listing: Listing | None = None
         self._revisions: OrderedDict[int, RevisionObject] = OrderedDict()
         self._damaged: dict[str, str] = {}
@@ -74,7 +75,7 @@ class LogReader:
     def drop(self) -> None:
         """Forget what was read ahead and not asked for."""
         self.ahead.drop()
-        self._pack = None
+        self._packs.clear()
 
     def require(self) -> Listing:
         """Return the listing, or raise ``NoReplicaError`` if there provably is no replica."""
@@ -252,12 +253,12 @@ class LogReader:
             return None
 
     def pack(self, first: int, last: int, *, index_only: bool = False) -> Pack:
-        """Return the pack of revisions *first* to *last*; the last one is remembered, for to decode it takes long."""
-        key, known = layout.pack_key(first, last), None
-        if self._pack is not None and self._pack[0] == key:
-            known = self._pack[1]
-        found = get_pack(self.ahead, first, last, index_only=index_only, known=known)
-        self._pack = key, found
+        """Return the pack of revisions *first* to *last*; two are remembered, for to decode one takes long."""
+        key = layout.pack_key(first, last)
+        found = get_pack(self.ahead, first, last, index_only=index_only, known=self._packs.pop(key, None))
+        self._packs[key] = found
+        if len(self._packs) > _PACKS_KEPT:
+            self._packs.popitem(last=False)
         return found
 
     def log_object(self, number: int) -> RevisionObject:
@@ -278,9 +279,9 @@ class LogReader:
             begin = pool.submit(carrying(self._begin), route.snapshot, index_only=index_only)
             steps = list(self.each(lambda unit: self._step(unit, number, index_only=index_only), route.units))
             base = begin.result()
-        if self._pack is not None:
+        for key, pack in [*self._packs.items()]:
             # Its contents are in the steps now, and as large as they are.
-            self._pack = self._pack[0], replace(self._pack[1], frame=b"")
+            self._packs[key] = replace(pack, frame=b"")
         self._check_beginning(base, steps)
         if index_only:
             return assemble(base, steps, lambda _path: False, self.blob)

@@ -17,8 +17,8 @@ def mask_known(text: str, path: bytes) -> str:
     A key counts wherever it stands in the file; what is indented deeper below it belongs to its value.
     """
     names = frozenset() if is_secret_path(path) else _names(path)
-    if not names:
-        # Of a file that is secret by its name, the rest is masked already.
+    if "**" not in names and not any(name in text for name in names):
+        # Most files have none of these keys; of one that is secret by its name, the rest is masked already.
         return text
     masked, below = [], -1
     for line in text.split("\n"):
