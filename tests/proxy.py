@@ -29,6 +29,10 @@ class Rule:
     that, ``half`` gives the server half of its body. ``duplicate`` sends it twice and
     gives the second answer. ``long`` and ``short`` say that the answer's body
     is longer, or shorter, than it is.
+
+    ``reached`` is called with ``asked`` when the whole request has come, with
+    ``applied`` when the server has answered, and with ``answered`` when the
+    client has been sent that, as far as it comes to it; with ``pass`` nothing else is done.
     """
 
     action: str
@@ -39,6 +43,10 @@ class Rule:
     status: int = 503
     body: bytes = b""
     seconds: float = 0.0
+    reached: Callable[[str], None] = lambda _stage: None
+
+
+_PASS = Rule("pass")
 
 
 @dataclass
@@ -144,6 +152,8 @@ class CuttingProxy:
                 if _header(head, "expect") == "100-continue":
                     client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 body = _read_body(reader, head)
+                reached = _PASS.reached if rule is None else rule.reached
+                reached("asked")
                 if rule is not None and action == "status":
                     client.sendall(_answer(rule))
                     continue
@@ -154,7 +164,7 @@ class CuttingProxy:
                 if server is None:
                     target = stack.enter_context(socket.create_connection(self._target, _TIMEOUT_SECONDS))
                     server = (target, stack.enter_context(target.makefile("rb")))
-                if not _forward(client, server, _without(head, b"expect") + body, action):
+                if not _forward(client, server, _without(head, b"expect") + body, action, reached):
                     break
         with self._lock:
             self._sockets.discard(client)
@@ -176,7 +186,13 @@ class CuttingProxy:
             return self.weather(self.seen[-1]) if self.weather is not None else None
 
 
-def _forward(client: socket.socket, server: tuple[socket.socket, BinaryIO], request: bytes, action: str) -> bool:
+def _forward(
+    client: socket.socket,
+    server: tuple[socket.socket, BinaryIO],
+    request: bytes,
+    action: str,
+    reached: Callable[[str], None],
+) -> bool:
     """Let the server apply *request*; return whether the client got its whole answer."""
     target, answers = server
     if action == "half":
@@ -189,6 +205,7 @@ def _forward(client: socket.socket, server: tuple[socket.socket, BinaryIO], requ
         _read_answer(answers, request)
         target.sendall(request)
     head, body = _read_answer(answers, request)
+    reached("applied")
     if action == "truncate":
         client.sendall(head + body[: len(body) // 2])
     if action in ("long", "short"):
@@ -196,6 +213,7 @@ def _forward(client: socket.socket, server: tuple[socket.socket, BinaryIO], requ
     if not head or action in ("cut", "late", "truncate", "long", "short"):
         return False
     client.sendall(head + body)
+    reached("answered")
     return True
 
 
