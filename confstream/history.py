@@ -14,7 +14,7 @@ from confstream.clock import Clock, SystemClock
 from confstream.codec.fields import Changes
 from confstream.errors import IntegrityError, NotFoundError, UsageError
 from confstream.layout import Fork
-from confstream.log.outlines import outlines
+from confstream.log.outlines import outline, outlines
 from confstream.log.reader import LogReader
 from confstream.moments import Pick
 from confstream.naming import Mention, mentions, path_fields, summary_of
@@ -262,7 +262,7 @@ class History:
         if spec.pick is Pick.BACK and spec.number >= head:
             raise NotFoundError(f"there are only {head} revisions, so none is {spec.number} before the newest")
         number = head - spec.number if spec.pick is Pick.BACK else spec.number if spec.pick is Pick.NUMBER else head
-        return Target(LogEntry.of(self.reader.revision(number)), str(spec))
+        return Target(LogEntry.of(outline(self.reader, number)), str(spec))
 
     def _latest_good(self, head: int) -> Target:
         number, skipped = self.reader.newest_good()

@@ -32,6 +32,19 @@ def outlines(
             yield made
 
 
+def outline(reader: LogReader, number: int) -> Outline:
+    """Return revision *number*, as ``LogReader.revision`` does; of one that is an object of its own, only its record.
+
+    A pack is decoded as a whole, for whoever asks reads on in it.
+    """
+    listing = reader.require()
+    units = plan.units(listing, number, number) if reader.oldest() <= number <= listing.head else ()
+    if units and not units[0].packed:
+        return next(outlines(reader, number, number))
+    made = reader.revision(number)
+    return Outline(made.revision, made.hash)
+
+
 class _Pages:
     """The revisions of a range; the last pack is remembered, for the next range is mostly out of it, too."""
 

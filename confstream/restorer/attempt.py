@@ -15,6 +15,7 @@ from confstream.checkout.plan import shown
 from confstream.errors import IntegrityError, NotFoundError, RefusedError
 from confstream.history import History, Target
 from confstream.log.checkout import Checkout
+from confstream.log.outlines import outline
 from confstream.log.reader import LogReader
 from confstream.presence import Presence
 from confstream.restorer import doubts, note, record, resume
@@ -364,7 +365,7 @@ class Attempt:
 
     def _head_digest(self) -> bytes:
         """Return the hash of the newest tree, by its record alone; of an empty one if even that is damaged."""
-        return self._of_head(lambda reader, head: reader.revision(head).revision.tree_hash, EMPTY.digest)
+        return self._of_head(lambda reader, head: outline(reader, head).revision.tree_hash, EMPTY.digest)
 
     def _head_tree(self) -> Tree:
         """Return the newest tree; an empty one if it cannot be read, which is no reason not to restore another (P8)."""

@@ -13,6 +13,7 @@ from confstream import moments
 from confstream.clock import Clock
 from confstream.errors import IntegrityError, NoReplicaError, UnavailableError
 from confstream.history import History, LogEntry, Target
+from confstream.log.outlines import outline
 from confstream.moments import Pick
 from confstream.restorer.decide import Replica
 from confstream.restorer.options import RestoreOptions, Skipped
@@ -141,7 +142,7 @@ def resolve(history: History, options: RestoreOptions) -> Target:
     spec = moments.parse_revision(options.revision or str(moments.LATEST_GOOD))
     if spec == moments.LATEST_GOOD and history.head:
         # P11: nearly always the newest is good, and no other has to be looked at.
-        newest = history.reader.revision(history.head)
+        newest = outline(history.reader, history.head)
         if newest.revision.verdict.status is Status.OK:
             return Target(LogEntry.of(newest), str(spec))
     return history.revision(spec)

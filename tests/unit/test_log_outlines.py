@@ -7,10 +7,10 @@ import pytest
 from confstream.codec.fields import Changes, change_from, decode_record, pack, pack_array
 from confstream.codec.outline import decode_outline
 from confstream.compactor import compact
-from confstream.errors import IntegrityError, NoReplicaError
+from confstream.errors import IntegrityError, NoReplicaError, NotFoundError
 from confstream.history import History, LogEntry
 from confstream.layout import log_key, pack_key
-from confstream.log.outlines import outlines
+from confstream.log.outlines import outline, outlines
 from confstream.log.reader import LogReader
 from confstream.naming import mentions, summary
 from confstream.store import MeteredStore
@@ -114,6 +114,18 @@ def test_p9_a_revision_that_does_not_follow_the_one_before_is_told() -> None:
 
     with pytest.raises(IntegrityError, match="does not follow"):
         list(outlines(LogReader(store)))
+
+
+@pytest.mark.parametrize("number", [1, 90, 200, 201, 230])
+def test_one_of_them_is_the_revision_of_that_number(number: int) -> None:
+    reader = LogReader(_packed())
+
+    found, made = outline(reader, number), reader.revision(number)
+
+    assert (found.revision, found.hash) == (made.revision, made.hash)
+    for absent in (0, 231):
+        with pytest.raises(NotFoundError):
+            outline(reader, absent)
 
 
 def test_no_replica_has_no_list() -> None:
