@@ -12,6 +12,8 @@ from confstream_cli import shortcut
 
 __all__ = ["main"]
 
+_FIRST = 1
+
 _BRIEF = frozenset({"restore", "log", "show", "cat", "ls", "diff", "status"})
 """Commands that end soon."""
 
@@ -24,14 +26,14 @@ def main() -> None:
         print(line, flush=True)  # noqa: T201 - a result, before anything that could print better is imported
         return
     # P2: whatever needs more than that pays for it, and nobody else does.
-    from confstream_cli import init, signals  # noqa: PLC0415
-
     if arguments[:1] and arguments[0] in _BRIEF:
         # A twentieth of the time would go into the search for cycles, and memory is given back in a moment anyway.
         gc.disable()
+    if os.getpid() == _FIRST:
+        from confstream_cli import init, signals  # noqa: PLC0415 - nobody else has to bury and to hear what it has
 
-    init.begin(os.getpid(), arguments, os.environ)
-    signals.heed(os.getpid())
+        init.begin(_FIRST, arguments, os.environ)
+        signals.heed(os.getpid())
     try:
         from confstream_cli.app import run  # noqa: PLC0415
     except ImportError as error:

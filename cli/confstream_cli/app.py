@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import confstream
-from confstream_cli import environment, findings, logs, output, plain
+from confstream_cli import environment, logs, output, plain
 from confstream_cli.commands import COMMANDS
 
 EXIT_CODES: dict[type[confstream.ConfstreamError], int] = {
@@ -87,7 +87,7 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
         output.note("interrupted")
         return _INTERRUPTED
     except confstream.ConfstreamError as error:
-        code = error.exit_code if isinstance(error, findings.SignalledError) else code_of(error)
+        code = getattr(error, "exit_code", None) or code_of(error)
         return _tell(str(error), code, debug=debug)
     except ImportError as error:
         lacking = error.name or "that it needs"

@@ -5,7 +5,7 @@ from __future__ import annotations  # The library's types are named here, and im
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, Self, TypeVar, get_type_hints
+from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_type_hints
 
 import confstream
 from confstream_cli import environment
@@ -27,8 +27,7 @@ _Given = TypeVar("_Given", bound=Given)
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """An option of a command, which takes its value from *variable*, too; a number is no less than *least*."""
 
     name: str
@@ -38,8 +37,7 @@ class Option:
     least: int | None = None
 
 
-@dataclass(frozen=True)
-class Arguments:
+class Arguments(NamedTuple):
     """All arguments of a command, which *metavar* names."""
 
     metavar: str
