@@ -5,6 +5,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+_OPERATIONS = frozenset(
+    [
+        "CreateSession",
+        "DeleteObject",
+        "DeleteObjects",
+        "GetBucketLocation",
+        "GetObject",
+        "HeadBucket",
+        "HeadObject",
+        "ListObjectsV2",
+        "PutObject",
+    ]
+)
+"""What the store asks for, and what botocore asks for by itself."""
+
 _SERVICES = frozenset({"oidc", "portal.sso", "s3", "sso", "sts"})
 """Whose endpoints a client of S3 may need: its own, and those that credentials come from."""
 
@@ -26,17 +41,49 @@ def small_session(options: dict[str, Any]) -> Any:  # noqa: ANN401 - aiobotocore
                 found = json.loads(gzip.decompress(packed.read_bytes()))
             else:
                 return super().load_file(file_path)
-            return _needed(found) if plain.stem == "endpoints" else found
+            if plain.stem == "endpoints":
+                return _copied(_with_few_services(found))
+            if plain.stem == "service-2" and plain.parent.parent.name == "s3":
+                return _copied(_with_few_operations(found))
+            return found
 
     session = AioSession(**options)
     session.get_component("data_loader").file_loader = Small()
     return session
 
 
-def _needed(endpoints: Any) -> Any:  # noqa: ANN401 - whatever the file has
-    """Return *endpoints* without the services that are none of ours, in memory of its own."""
+def _with_few_services(endpoints: Any) -> Any:  # noqa: ANN401 - whatever the file has
+    """Return *endpoints* without the services that are none of ours."""
     for partition in endpoints["partitions"]:
         services = partition["services"]
         partition["services"] = {name: services[name] for name in services.keys() & _SERVICES}
-    # A copy: what is left lies scattered among what goes, and would keep all of that from the system.
-    return json.loads(json.dumps(endpoints))
+    return endpoints
+
+
+def _with_few_operations(service: Any) -> Any:  # noqa: ANN401 - whatever the file has
+    """Return the model *service* with the operations that are asked for, and the shapes that these are made of."""
+    operations, shapes = service["operations"], service["shapes"]
+    kept = {name: operations[name] for name in operations if name in _OPERATIONS}
+    needed: set[str] = set()
+    left = [*_shapes_in(kept), *(name for name, shape in shapes.items() if shape.get("exception"))]
+    while left:
+        name = left.pop()
+        if name not in needed:
+            needed.add(name)
+            left += _shapes_in(shapes[name])
+    return {**service, "operations": kept, "shapes": {name: shapes[name] for name in shapes if name in needed}}
+
+
+def _shapes_in(model: Any) -> list[str]:  # noqa: ANN401 - a part of a model
+    """Return the names of the shapes that *model* refers to."""
+    if isinstance(model, list):
+        return [name for each in model for name in _shapes_in(each)]
+    if not isinstance(model, dict):
+        return []
+    own = [model["shape"]] if isinstance(model.get("shape"), str) else []
+    return own + [name for each in model.values() for name in _shapes_in(each)]
+
+
+def _copied(model: Any) -> Any:  # noqa: ANN401 - whatever JSON has
+    """Return *model* in memory of its own: scattered among what goes, it would keep all of that from the system."""
+    return json.loads(json.dumps(model))

@@ -1,8 +1,10 @@
 """A session that holds less than botocore's own does everything that S3 and its credentials take."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.model import ServiceModel
 from botocore.regions import EndpointResolver
 from botocore.session import Session
 
@@ -32,8 +34,36 @@ def test_p14_what_other_services_have_is_not_held() -> None:
     services = {name for one in session.get_data("endpoints")["partitions"] for name in one["services"]}
 
     assert services == {"s3", "sts", "sso", "portal.sso", "oidc"}
-    models = [one.get_component("data_loader").load_service_model("s3", "service-2") for one in (session, Session())]
-    assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("name", ["PutObject", "GetObject", "ListObjectsV2", "DeleteObject", "DeleteObjects"])
+def test_what_the_store_asks_for_is_described_as_botocore_does(name: str) -> None:
+    whole, small = (
+        ServiceModel(one.get_component("data_loader").load_service_model("s3", "service-2"))
+        for one in (Session(), small_session({}))
+    )
+
+    for shape in ("input_shape", "output_shape"):
+        assert _described(getattr(small.operation_model(name), shape)) == _described(
+            getattr(whole.operation_model(name), shape)
+        )
+    assert {one.name for one in small.error_shapes} == {one.name for one in whole.error_shapes}
+    assert len(small.operation_names) < 10 < len(whole.operation_names)
+
+
+def _described(shape: Any) -> Any:
+    """Return all that is known of *shape* and of what it is made of."""
+    if shape is None:
+        return None
+    members = {name: _described(each) for name, each in getattr(shape, "members", {}).items()}
+    return (
+        shape.name,
+        shape.type_name,
+        shape.serialization,
+        shape.metadata,
+        members,
+        _described(getattr(shape, "member", None)),
+    )
 
 
 def test_a_model_of_the_users_own_is_read_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
