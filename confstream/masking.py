@@ -8,6 +8,7 @@ secret is left, not its length and not a hash, which a short one would not survi
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate
 
 from confstream.secrecy import CAMEL, MASK, PARTS, WORDS, is_secret_key, is_secret_path
@@ -226,13 +227,17 @@ def _mask_pairs(line: str) -> tuple[str, tuple[int, int] | None]:
 
 
 def _is_secret(key: str, value: str) -> bool:
-    if _FILE_NAME.search(key) and _PLACE.match(value):
+    if "." in key and _FILE_NAME.search(key) and _PLACE.match(value):
         # ``secrets.yaml:12:3: could not find expected ':'`` says where, not what.
         return False
     if is_secret_key(key.strip()):
         return True
-    words = {word.lower() for word in CAMEL.split(key[-64:])}
-    return bool(words & _WEAK_WORDS) and _WEAK_VALUE.match(value.strip()[:300]) is not None
+    return _is_weak(key[-64:]) and _WEAK_VALUE.match(value.strip()[:300]) is not None
+
+
+@lru_cache(maxsize=4096)
+def _is_weak(key: str) -> bool:
+    return not _WEAK_WORDS.isdisjoint(word.lower() for word in CAMEL.split(key))
 
 
 def _mask_named(line: str) -> str:
@@ -252,6 +257,9 @@ def _mask_tag(match: re.Match[str]) -> str:
 
 def _mask_url(match: re.Match[str]) -> str:
     token = match[0]
+    if "/" not in token and "?" not in token and "&" not in token:
+        # No part of a URL that could hold a secret; most words of a line that has one somewhere are none.
+        return token
     last = token.rfind("@")
     if last >= 0 and ":/" in token:
         # Only up to the last "@" is there user info to look for, so no search runs to the end in vain.

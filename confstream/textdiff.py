@@ -127,7 +127,9 @@ class _Lines:
         raw, shown = self.raw[index], self.shown[index].removesuffix("\n")
         visible = shown.removesuffix("\r")
         end = "^M" if line_ends and visible != shown else ""
-        lines = [f"{sign}{visible.translate(_CONTROLS)}{end}{note}"]
+        # Most lines have nothing to be shown otherwise, and that is quick to see.
+        visible = visible if visible.isprintable() else visible.translate(_CONTROLS)
+        lines = [f"{sign}{visible}{end}{note}"]
         return lines if raw.endswith("\n") else [*lines, _NO_NEWLINE]
 
     def hides(self, index: int) -> bool:

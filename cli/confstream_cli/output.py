@@ -104,6 +104,9 @@ class Page:
 
     def diff(self, text: str) -> None:
         """Print a unified diff."""
+        if not self.colour:
+            self.write(text[: text.rfind("\n") + 1])
+            return
         for line in text.split("\n")[:-1]:
             self.line(self.paint(line, *_diff_styles(line)))
 
