@@ -21,7 +21,7 @@ MINIMUM = 100
 """Fewer unpacked revisions than this are left for another time."""
 
 STEP = 200
-"""A writer packs as often as so many revisions are unpacked, and merges the packs once they make a whole one."""
+"""A writer packs as often as so many revisions are unpacked, and merges packs of the same length."""
 
 TAIL = 50
 """The newest revisions, which always stay objects of their own."""
@@ -123,9 +123,11 @@ def witness_ns(reader: LogReader, listing: Listing) -> int:
 
 
 def _merged_from(reader: LogReader, listing: Listing, first: int, last: int, pack_size: int) -> int:
-    """Return where packing revisions *first* to *last* begins: at the packs before, if all together make a whole one.
+    """Return where packing revisions *first* to *last* begins: at the packs before, where merging those pays.
 
-    So the number of packs grows with every *pack_size* revisions, however few are packed at a time (P11).
+    All that are shorter than *pack_size* are merged once they make a whole one together with what is new. Until then a
+    pack is merged with what comes after it as soon as that is about as long: there are few packs at any time, a version
+    that is stored in one is seldom stored again in the next, and no revision is packed more than a few times (P11).
     """
     starts: dict[int, int] = {}
     for start, end in listing.packs:
@@ -134,7 +136,15 @@ def _merged_from(reader: LogReader, listing: Listing, first: int, last: int, pac
     while begin - 1 in starts and begin - starts[begin - 1] < pack_size:
         shorter.append((starts[begin - 1], begin - 1))
         begin = starts[begin - 1]
-    if not shorter or last - begin + 1 < pack_size:
+    if last - begin + 1 < pack_size:
+        begin, found, shorter = first, shorter, []
+        for start, end in found:
+            # About as long: whoever publishes quickly has packed a few more the first time.
+            if 2 * (end - start + 1) > 3 * (last - begin + 1):
+                break
+            shorter.append((start, end))
+            begin = start
+    if not shorter:
         return first
     rows = [made for pair in shorter for made in reader.pack(*pair, index_only=True).revisions]
     contents_size = sum(entry.size for made in rows for entry in made.contents.inline_entries)

@@ -285,6 +285,26 @@ def test_p11_short_packs_are_merged_once_they_make_a_whole_one() -> None:
     assert verify(store).problems == ()
 
 
+@pytest.mark.parametrize("early", [0, 1])
+def test_p11_a_pack_is_merged_as_soon_as_what_comes_after_it_is_about_as_long(early: int) -> None:
+    store, clock = MemoryStore(), ManualClock()
+    scribe, seen, before = Scribe(store, clock), list[list[int]](), list[dict[str, bytes]]()
+    for number in range(1, 53):
+        scribe.write(a_yml=b"version: %d\n" % number)
+        before.append(read_all(store, number))
+        # The first pack may be longer than the others.
+        if number > 10 and number % 8 == (4 + early if number < 20 else 4):
+            later(store, clock)
+            # The first call packs; what the packs cover goes with the second.
+            for _ in range(2):
+                compact(store, clock, pack_size=40, minimum=5, tail=4, grace_seconds=0)
+            seen.append([last - first + 1 for first, last in listing_of(store).packs])
+
+    assert seen == [[8 + early], [16], [16, 8], [32], [40], [40, 8]]
+    assert [read_all(store, number) for number in range(1, 53)] == before
+    assert verify(store).problems == ()
+
+
 def test_p5_a_pack_inside_of_another_one_stays_for_the_grace_period_and_if_it_differs() -> None:
     store, clock = MemoryStore(), ManualClock()
     _packed_now_and_then(store, clock, 29)
