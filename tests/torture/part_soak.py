@@ -38,6 +38,7 @@ _CLOCK = SystemClock()
 _SAMPLE = 3
 _EDITING = 2 / 3
 """The share of the time in which there are edits; to compare what came of them takes about as long as is left."""
+_KEPT_BYTES = 1 << 17
 _BY_TIME = 5
 """Every so many-th moment is restored by its time, too, and not only by the number that this time leads to."""
 
@@ -185,17 +186,28 @@ class Soak:
 
 
 class _Shared:
-    """A store that stays open for the next restore, and is listed once: nobody writes while moments are compared."""
+    """A store that stays open for the next restore, and asks once for what never changes: nobody writes meanwhile."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
         self._listed: dict[str, list[str]] = {}
+        self._read: dict[tuple[str, int, int | None], bytes] = {}
 
     def list(self, prefix: str = "") -> "list[str]":
         """Return what was listed before."""
         if prefix not in self._listed:
             self._listed[prefix] = self._inner.list(prefix)
         return self._listed[prefix]
+
+    def get(self, key: str, first: int = 0, size: int | None = None) -> bytes:
+        """Return what was read before, unless it is large."""
+        asked = key, first, size
+        if asked in self._read:
+            return self._read[asked]
+        body: bytes = self._inner.get(key, first, size)
+        if len(body) < _KEPT_BYTES:
+            self._read[asked] = body
+        return body
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
