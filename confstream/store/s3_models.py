@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,23 @@ def small_session(options: dict[str, Any]) -> Any:  # noqa: ANN401 - aiobotocore
                 found = json.loads(gzip.decompress(packed.read_bytes()))
             else:
                 return super().load_file(file_path)
-            if plain.stem == "endpoints":
-                return _copied(_with_few_services(found))
-            if plain.stem == "service-2" and plain.parent.parent.name == "s3":
-                return _copied(_with_few_operations(found))
-            return found
+            shorten = _shortening(plain)
+            try:
+                return found if shorten is None else _copied(shorten(found))
+            except (AttributeError, KeyError, TypeError):
+                # Another botocore may write its files in another way: then all of them is held.
+                return super().load_file(file_path)
 
     session = AioSession(**options)
     session.get_component("data_loader").file_loader = Small()
     return session
+
+
+def _shortening(file: Path) -> Callable[[Any], Any] | None:
+    """Return what makes less of the content of *file*, None for what is held as it is."""
+    if file.stem == "endpoints":
+        return _with_few_services
+    return _with_few_operations if file.stem == "service-2" and file.parent.parent.name == "s3" else None
 
 
 def _with_few_services(endpoints: Any) -> Any:  # noqa: ANN401 - whatever the file has

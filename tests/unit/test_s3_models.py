@@ -73,6 +73,13 @@ def test_a_model_of_the_users_own_is_read_as_ever(tmp_path: Path, monkeypatch: p
     assert small_session({}).get_data("endpoints") == Session().get_data("endpoints")
 
 
+def test_files_of_another_form_are_left_to_botocore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "endpoints.json").write_text('{"regions": {"nowhere-1": {}}, "version": 4}')
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+
+    assert small_session({}).get_data("endpoints") == {"regions": {"nowhere-1": {}}, "version": 4}
+
+
 def test_a_session_that_was_given_is_the_one_that_is_used() -> None:
     given = small_session({})
 
