@@ -394,7 +394,7 @@ VARIANTS = (
     Variant(
         "secrets-shown",
         "a value under a secret key is shown",
-        (Edit("confstream.masking:is_secret_key", "if any(part in squeezed for part in _PARTS):", "if False:"),),
+        (Edit("confstream.secrecy:is_secret_key", "if any(part in squeezed for part in PARTS):", "if False:"),),
         ("tests/unit/test_masking.py::test_p12_a_secret_on_one_line_is_masked",),
     ),
 )
