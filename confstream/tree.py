@@ -5,7 +5,7 @@ the tree's root, parts joined by ``/``. The root itself has no entry.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -16,6 +16,7 @@ HASH_SIZE = 32
 NAME_SIZE_MAX = 255
 EMPTY_HASH = hashlib.sha256(b"").digest()
 _PERMISSIONS = 0o7777
+_ROWS_MAX = 1 << 14
 
 
 class Kind(StrEnum):
@@ -117,8 +118,9 @@ class Tree(Mapping[bytes, Entry]):
 
     __slots__ = ("_digest", "_entries")
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        by_path: dict[bytes, Entry] = {}
+    def __init__(self, entries: Iterable[Entry] = (), *, in_order: dict[bytes, Entry] | None = None) -> None:
+        """Make it of *entries*, or of what is known to be a tree and *in_order*, which nobody may change any more."""
+        by_path = {} if in_order is None else in_order
         for entry in sorted(entries, key=lambda entry: entry.path):
             if entry.path in by_path:
                 raise ValueError(f"{entry.path!r} occurs twice")
@@ -128,6 +130,26 @@ class Tree(Mapping[bytes, Entry]):
             by_path[entry.path] = entry
         self._entries = MappingProxyType(by_path)
         self._digest: bytes | None = None
+
+    @property
+    def by_path(self) -> Mapping[bytes, Entry]:
+        """Return the entries as a plain mapping, in order."""
+        return self._entries
+
+    def after(self, changes: Sequence["Change"]) -> "Tree":
+        """Return the tree after *changes*; ``ValueError`` if one of them does not fit it."""
+        entries = dict(self._entries)
+        apply_to(entries, changes)
+        if all(map(self._keeps_its_place, changes)):
+            # No path came, went, or became something else: the order is the same, and so is what is in what.
+            return Tree(in_order=entries)
+        return Tree(entries.values())
+
+    def _keeps_its_place(self, change: "Change") -> bool:
+        before = self._entries.get(change.path)
+        if before is None or change.op is Op.DELETE:
+            return False
+        return change.entry is None or change.entry.kind is before.kind
 
     def __getitem__(self, path: bytes) -> Entry:
         return self._entries[path]
@@ -153,9 +175,17 @@ class Tree(Mapping[bytes, Entry]):
         """
         if self._digest is None:
             hasher = hashlib.sha256(b"confstream tree 1\n")
-            for entry in self._entries.values():
-                hasher.update(len(entry.path).to_bytes(4, "little") + entry.path)
-                hasher.update(f"{entry.kind[0]}{entry.mode:04o}".encode() + entry.hash)
+            rows: list[bytes] = []
+            kinds: dict[tuple[str, int], bytes] = {}
+            for path, entry in self._entries.items():
+                letter, mode = entry.kind[0], entry.mode
+                # Few modes occur, and a tree is hashed at every change.
+                kind = kinds.get((letter, mode)) or kinds.setdefault((letter, mode), f"{letter}{mode:04o}".encode())
+                rows += (len(path).to_bytes(4, "little"), path, kind, entry.hash)
+                if len(rows) > _ROWS_MAX:
+                    hasher.update(b"".join(rows))
+                    rows.clear()
+            hasher.update(b"".join(rows))
             self._digest = hasher.digest()
         return self._digest
 
@@ -229,7 +259,10 @@ def diff(old: Mapping[bytes, Entry], new: Mapping[bytes, Entry]) -> list[Change]
     whose content did not change: a touched file is not a changed one.
     """
     changes = []
-    for path in sorted(old.keys() | new.keys()):
+    # The views of a plain mapping are much quicker than a tree's own; and what is the very same entry does not differ.
+    old, new = (tree.by_path if isinstance(tree, Tree) else tree for tree in (old, new))
+    differing = [path for path, entry in new.items() if old.get(path) is not entry]
+    for path in sorted([*differing, *(old.keys() - new.keys())]):
         before, after = old.get(path), new.get(path)
         if after is None:
             changes.append(Change(Op.DELETE, path))
@@ -242,6 +275,8 @@ def diff(old: Mapping[bytes, Entry], new: Mapping[bytes, Entry]) -> list[Change]
 
 def apply(tree: Mapping[bytes, Entry], changes: Iterable[Change]) -> Tree:
     """Return *tree* after *changes*; raise ``ValueError`` if one of them does not fit it."""
+    if isinstance(tree, Tree):
+        return tree.after(tuple(changes))
     entries = dict(tree)
     apply_to(entries, changes)
     return Tree(entries.values())

@@ -26,6 +26,22 @@ def test_applying_the_difference_turns_the_old_tree_into_the_new_one(old: Tree, 
 
 @law
 @given(trees(), trees())
+def test_a_tree_after_changes_is_the_one_that_its_entries_make(old: Tree, new: Tree) -> None:
+    for changes in (diff(old, new), [change for change in diff(old, new) if change.path in old and change.path in new]):
+        try:
+            entries = dict(old)
+            apply_to(entries, changes)
+            wanted = Tree(entries.values())
+        except ValueError:
+            with pytest.raises(ValueError, match=r"\S"):
+                apply(old, changes)
+            continue
+        assert list(apply(old, changes).items()) == list(wanted.items())
+        assert apply(old, changes).digest == wanted.digest
+
+
+@law
+@given(trees(), trees())
 def test_a_file_whose_content_changed_has_its_new_time_after_apply(old: Tree, new: Tree) -> None:
     result = apply(old, diff(old, new))
 
