@@ -122,7 +122,7 @@ class Confstream:
 
 @dataclass(frozen=True)
 class Packed(Confstream):
-    """The same with a replica whose history was packed, as it is after a day."""
+    """The same with a replica after `confstream compact`, once the grace period is over."""
 
     suffix: str = ", packed"
 

@@ -12,8 +12,10 @@ from confstream import layout
 from confstream.clock import Clock
 from confstream.compactor.packing import WORKERS, check_snapshot, pack_range, read_pack, snapshot_at
 from confstream.compactor.planning import (
+    MERGE_RATIO,
     MINIMUM,
     PACK_SIZE,
+    STEP_RATIO,
     TAIL,
     CompactPlan,
     Deletion,
@@ -28,8 +30,10 @@ from confstream.log.reader import LogReader
 from confstream.store import Store
 
 __all__ = [
+    "MERGE_RATIO",
     "MINIMUM",
     "PACK_SIZE",
+    "STEP_RATIO",
     "TAIL",
     "CompactPlan",
     "CompactReport",
@@ -79,13 +83,15 @@ def compact(
     pack_size: int = PACK_SIZE,
     minimum: int = MINIMUM,
     tail: int = TAIL,
+    merge_ratio: float = MERGE_RATIO,
     grace_seconds: float = GRACE_SECONDS,
     grace_clock: Clock | None = None,
     dry_run: bool = False,
 ) -> CompactReport:
     """Pack all but the newest *tail* revisions, *pack_size* together, and delete what older packs cover.
 
-    Nothing is packed for fewer than *minimum*. Several packers and writers may
+    Nothing is packed for fewer than *minimum*; a pack that is not whole is made
+    anew with what comes after it where it is at most *merge_ratio* times as long. Several packers and writers may
     work at the same time. *grace_seconds* is the one of the writers; 0 says
     that there is no other writer. *grace_clock*, else *clock*, tells whether it
     is over. Raise ``IntegrityError`` if an object that would be packed, or a
@@ -94,9 +100,8 @@ def compact(
     reader = LogReader(store)
     seen_ns = witness_ns(reader, reader.require())
     now_ns = (grace_clock or clock).now_ns()
-    todo = plan_compaction(
-        reader, now_ns, seen_ns, pack_size=pack_size, minimum=minimum, tail=tail, grace_seconds=grace_seconds
-    )
+    sizes = {"pack_size": pack_size, "minimum": minimum, "tail": tail}
+    todo = plan_compaction(reader, now_ns, seen_ns, **sizes, merge_ratio=merge_ratio, grace_seconds=grace_seconds)
     if dry_run:
         return CompactReport(todo, dry_run=True)
 

@@ -20,8 +20,11 @@ PACK_SIZE = 1000
 MINIMUM = 100
 """Fewer unpacked revisions than this are left for another time."""
 
-STEP = 200
-"""A writer packs as often as so many revisions are unpacked, and merges packs of the same length."""
+STEP, STEP_RATIO = 200, 1.5
+"""A writer packs as often as so many revisions are unpacked, and merges packs of about the same length."""
+
+MERGE_RATIO = 16.0
+"""A pack may be so many times as long as what comes after it, and they are merged, where somebody asks for that."""
 
 TAIL = 50
 """The newest revisions, which always stay objects of their own."""
@@ -83,13 +86,14 @@ def plan_compaction(
     pack_size: int = PACK_SIZE,
     minimum: int = MINIMUM,
     tail: int = TAIL,
+    merge_ratio: float = MERGE_RATIO,
     grace_seconds: float = GRACE_SECONDS,
 ) -> CompactPlan:
     """Return what there is to do, having read no more than the indexes of packs that still cover objects."""
     listing = reader.require()
     first, end = plan.unpacked(listing)
     last = end - tail
-    begin = _merged_from(reader, listing, first, last, pack_size)
+    begin = _merged_from(reader, (first, last), pack_size, merge_ratio)
     ranges = [(start, min(start + pack_size - 1, last)) for start in range(begin, last + 1, pack_size)]
     # A short pack at the end is worth it only where there is enough for it.
     packs = [(one, other) for one, other in ranges if other - one + 1 >= min(minimum, pack_size)]
@@ -122,13 +126,16 @@ def witness_ns(reader: LogReader, listing: Listing) -> int:
     return max(times, default=0)
 
 
-def _merged_from(reader: LogReader, listing: Listing, first: int, last: int, pack_size: int) -> int:
-    """Return where packing revisions *first* to *last* begins: at the packs before, where merging those pays.
+def _merged_from(reader: LogReader, unpacked: tuple[int, int], pack_size: int, merge_ratio: float) -> int:
+    """Return where packing the *unpacked* revisions begins: at the packs before, where merging those pays.
 
     All that are shorter than *pack_size* are merged once they make a whole one together with what is new. Until then a
-    pack is merged with what comes after it as soon as that is about as long: there are few packs at any time, a version
-    that is stored in one is seldom stored again in the next, and no revision is packed more than a few times (P11).
+    pack is merged with what comes after it as soon as it is no more than *merge_ratio* times as long. A version that is
+    stored in one pack is stored again in the next: a large ratio makes a small replica, a small one packs a revision
+    no more than a few times (P11).
     """
+    first, last = unpacked
+    listing = reader.require()
     starts: dict[int, int] = {}
     for start, end in listing.packs:
         starts[end] = min(start, starts.get(end, start))
@@ -139,8 +146,8 @@ def _merged_from(reader: LogReader, listing: Listing, first: int, last: int, pac
     if last - begin + 1 < pack_size:
         begin, found, shorter = first, shorter, []
         for start, end in found:
-            # About as long: whoever publishes quickly has packed a few more the first time.
-            if 2 * (end - start + 1) > 3 * (last - begin + 1):
+            # Whoever publishes quickly has packed a few more the first time, so a ratio of 1 would never do.
+            if end - start + 1 > merge_ratio * (last - begin + 1):
                 break
             shorter.append((start, end))
             begin = start

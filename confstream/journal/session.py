@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from confstream import guards
 from confstream.clock import CautiousClock, Clock
-from confstream.compactor import compact, needed, snapshot_at
+from confstream.compactor import STEP_RATIO, compact, needed, snapshot_at
 from confstream.complaint import Complaint
 from confstream.errors import ConfstreamError, IntegrityError
 from confstream.events import about, carrying
@@ -265,6 +265,7 @@ class Session:
                 store,
                 self._clock,
                 pack_size=settings.pack_size,
+                merge_ratio=STEP_RATIO,
                 grace_seconds=settings.grace_seconds,
                 grace_clock=self._packing_clock,
             )

@@ -297,11 +297,36 @@ def test_p11_a_pack_is_merged_as_soon_as_what_comes_after_it_is_about_as_long(ea
             later(store, clock)
             # The first call packs; what the packs cover goes with the second.
             for _ in range(2):
-                compact(store, clock, pack_size=40, minimum=5, tail=4, grace_seconds=0)
+                compact(store, clock, pack_size=40, minimum=5, tail=4, merge_ratio=1.5, grace_seconds=0)
             seen.append([last - first + 1 for first, last in listing_of(store).packs])
 
     assert seen == [[8 + early], [16], [16, 8], [32], [40], [40, 8]]
     assert [read_all(store, number) for number in range(1, 53)] == before
+    assert verify(store).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "packs"), [(1.5, [(1, 32)]), (16.0, [(1, 34)]), (17.0, [(1, 34)]), (15.9, [(1, 32)])]
+)
+def test_p11_who_asks_for_a_compaction_gets_few_new_revisions_into_the_pack_before(
+    ratio: float, packs: list[tuple[int, int]]
+) -> None:
+    store, clock = MemoryStore(), ManualClock()
+    scribe = Scribe(store, clock)
+    for number in range(1, 37):
+        scribe.write(a_yml=b"version: %d\n" % number)
+    later(store, clock)
+    before = [read_all(store, number) for number in range(1, 37)]
+    compact(store, clock, pack_size=100, minimum=5, tail=4, grace_seconds=0)
+    for number in (37, 38):
+        scribe.write(a_yml=b"version: %d\n" % number)
+
+    # The first call packs; what the pack covers goes with the second.
+    for _ in range(2):
+        compact(store, clock, pack_size=100, minimum=5, tail=4, merge_ratio=ratio, grace_seconds=0)
+
+    assert list(listing_of(store).packs) == packs
+    assert [read_all(store, number) for number in range(1, 37)] == before
     assert verify(store).problems == ()
 
 
