@@ -146,6 +146,10 @@ class Settler:
         self._pending[source].partners.add(target)
         self._pending[target].partners.add(source)
 
+    def is_open(self, path: bytes) -> bool:
+        """Return whether somebody was seen to write *path*, and not to close it."""
+        return self.close_events and path in self._open
+
     def lose_closes(self) -> None:
         """Take in that events were lost: no close that was seen counts any more, and none is waited for."""
         self._written.clear()

@@ -5,6 +5,8 @@ import subprocess
 
 from tests.servers import S3Server, stop, wait_until
 
+_NEWEST = 50
+
 
 class FragileServer:
     """SeaweedFS that a test may freeze or kill, and bring back with its data."""
@@ -43,10 +45,15 @@ class FragileServer:
             stop(self._revived)
 
     def _answers(self) -> bool:
+        """Return whether it answers, and for its newest objects, too: it may listen before it has found them again."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
+        client = self.server.client
         try:
-            self.server.client.list_buckets()
+            for bucket in client.list_buckets()["Buckets"]:
+                found = client.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ())
+                for one in sorted(found, key=lambda one: one["LastModified"])[-_NEWEST:]:
+                    client.get_object(Bucket=bucket["Name"], Key=one["Key"])["Body"].read()
         except (BotoCoreError, ClientError):
             return False
         return True

@@ -212,6 +212,9 @@ class Replicator:
         while True:
             differing, young = first_differing(journal, self._options.settle_seconds, self._clock, self._stop)
             now = self._clock.elapsed_seconds()
+            # A writer that gets no turn leaves files that look old.
+            self._hear(journal, settler)
+            young |= {path for path in differing if settler.is_open(path)}
             fresh = not journal.status().files
             first = differing if fresh else {path: differing[path] for path in differing.keys() - young}
             try:
@@ -251,9 +254,19 @@ class Replicator:
 
     def _turn(self, journal: Journal, settler: Settler, timeout_seconds: float | None = None) -> Events:
         """Wait for the next thing to do, and do it."""
-        events = self._wait(settler, timeout_seconds)
+        events, now = self._hear(journal, settler, self._until(settler, timeout_seconds))
+        if events.overflow or events.rescan or not self._rooted or now >= self._scan_at:
+            self._scan(journal, settler, now)
+        self._settle(journal, settler, now)
+        self.signs.note(journal, self._watcher, self._recording.trouble)
+        return events
+
+    def _hear(self, journal: Journal, settler: Settler, timeout_seconds: float = 0.0) -> tuple[Events, float]:
+        """Let the settler know what happened until now, waited for at most so long; return that, and when now is."""
+        assert self._watcher is not None  # noqa: S101 - there is one while it runs
+        events = self._watcher.wait(timeout_seconds)
         now = self._clock.elapsed_seconds()
-        if self._watcher is not None and settler.close_events is not self._watcher.close_events:
+        if settler.close_events is not self._watcher.close_events:
             settler.close_events = self._watcher.close_events
             settler.lose_closes()
         if events.overflow:
@@ -263,11 +276,7 @@ class Replicator:
         settler.note_all(events.changed, events.moved, now)
         if events.root_lost:
             self._rooted = False
-        if events.overflow or events.rescan or not self._rooted or now >= self._scan_at:
-            self._scan(journal, settler, now)
-        self._settle(journal, settler, now)
-        self.signs.note(journal, self._watcher, self._recording.trouble)
-        return events
+        return events, now
 
     def _of_interest(self, events: Events, journal: Journal, settler: Settler) -> Events:
         """Return *events* without those of databases: a busy one never rests, and nobody waits for it."""
@@ -280,7 +289,8 @@ class Replicator:
         moved = tuple(pair for pair in events.moved if pair[1] not in busy)
         return replace(events, changed=changed, moved=moved)
 
-    def _wait(self, settler: Settler, timeout_seconds: float | None) -> Events:
+    def _until(self, settler: Settler, timeout_seconds: float | None) -> float:
+        """Return for how long nothing has to be done unless something happens."""
         now = self._clock.elapsed_seconds()
         look = settler.next_look()
         until = [self._scan_at] if self._rooted else [now + _LOST_SECONDS]
@@ -288,8 +298,7 @@ class Replicator:
             until.append(look)
         if timeout_seconds is not None:
             until.append(now + timeout_seconds)
-        assert self._watcher is not None  # noqa: S101 - there is one while it runs
-        return self._watcher.wait(self.signs.turn(max(0.0, min(until) - now), self._journal))
+        return self.signs.turn(max(0.0, min(until) - now), self._journal)
 
     def _scan(self, journal: Journal, settler: Settler, now: float) -> None:
         """Compare the whole directory: what events did not tell, if anything."""
@@ -381,7 +390,10 @@ class Replicator:
 
     def _last_look(self, journal: Journal, settler: Settler) -> None:
         differing = journal.differing()
-        unsettled = [path for path in differing if path in settler]
-        if differing and (torn := journal.capture(differing, unsettled=unsettled).unstable):
+        unsettled = {path for path in differing if path in settler}
+        # What began since the last turn was just found, and nobody has heard of it yet.
+        self._hear(journal, settler)
+        unsettled |= {path for path in differing if settler.is_open(path)}
+        if differing and (torn := journal.capture(differing, unsettled=sorted(unsettled)).unstable):
             # There is no later: as they are is better than not at all.
             journal.capture(torn, unsettled=torn)

@@ -6,10 +6,16 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from confstream.clock import Clock
+from confstream.journal.journal import Journal
+from confstream.replicator import Replicator, engine
+from confstream.replicator.beginning import first_differing
 from confstream.revision import Status
+from confstream.settle import Settler
 from confstream.watch import Events
 from tests.journals import PATIENCE_SECONDS, Replica, Tracks, eventually, files_of
 from tests.replicating import Run
@@ -106,6 +112,42 @@ def test_a_file_that_is_open_when_nobody_watches_waits_for_the_settle_time(root:
         running = run()
         running.until({"a": b"1", "b": b"half"})
     assert running.error is None
+
+
+def test_p6_what_a_writer_without_a_turn_had_begun_was_recorded_at_the_start_as_if_it_were_whole(
+    root: Path, replica: Replica, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (root / "config.yml").open("wb", buffering=0) as file:
+
+        def begin(journal: Journal, _seconds: float, clock: Clock, stop: threading.Event) -> Any:
+            # It is watched by now; and then time goes by without another byte.
+            file.write(b"half of")
+            return first_differing(journal, 0.0, clock, stop)
+
+        monkeypatch.setattr(engine, "first_differing", begin)
+        run().until({"config.yml": b"half of"})
+
+    (first,) = replica.revisions()
+    assert first.verdict.reasons == ("config.yml was captured while it was being written",)
+
+
+def test_p6_what_a_writer_began_at_the_last_moment_was_recorded_at_the_end_as_if_it_were_whole(
+    root: Path, replica: Replica, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quieten = Replicator._quieten
+    (root / "other").write_text("x")
+    with (root / "config.yml").open("wb", buffering=0) as file:
+
+        def begin(self: Replicator, journal: Journal, settler: Settler) -> None:
+            quieten(self, journal, settler)
+            file.write(b"half of")
+
+        monkeypatch.setattr(Replicator, "_quieten", begin)
+        running = run()
+        running.until({"config.yml": b"", "other": b"x"})
+        running.stop()
+
+    assert replica.revisions()[-1].verdict.reasons == ("config.yml was captured while it was being written",)
 
 
 def test_lost_events_are_made_up_for_by_a_scan(root: Path, run: Run, caplog: pytest.LogCaptureFixture) -> None:
