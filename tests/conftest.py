@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,6 +28,7 @@ _COMPLETE = (
     "explore the protocol's longer histories, replay every git history completely, and do in full number what is done "
     "in part without: some tests take longer than a hang then, so add -o faulthandler_timeout=0"
 )
+_TORTURE = Path(__file__).with_name("torture")
 _MEASURING = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 _measuring: dict[str, str] = {}
 _SCRUBBED = ("AWS_", "CONFSTREAM_", "FSSPEC_", "S3FS_")
@@ -70,6 +72,27 @@ def scrubbed_environment(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     yield
     MemoryStore.forget_all()
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave coverage out of what would take as long again: other tests execute the same."""
+    long = request.node.get_closest_marker("exhaustive") is not None or request.path.is_relative_to(_TORTURE)
+    measuring = _coverage() if long else None
+    if measuring is not None:
+        measuring.stop()
+    yield
+    if measuring is not None:
+        measuring.start()
+
+
+def _coverage() -> Any:
+    """Return what measures this process, None if nothing does."""
+    try:
+        from coverage import Coverage  # noqa: PLC0415 - not every environment has it.
+    except ImportError:
+        return None
+    return Coverage.current()
 
 
 @pytest.fixture
