@@ -1,12 +1,14 @@
 """``python -m benchmarks``: measure, and write what was measured as JSON; ``benchmarks.report`` draws it."""
 
 import argparse
+import contextlib
 import json
 import logging
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -39,24 +41,35 @@ def main() -> None:
         scale = replace(scale, rounds=options.rounds)
     # However it is asked to end, what it has started ends with it.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    document = measure(options.rows or list(ROWS), scale, options.seed, options.cache)
-    text = json.dumps(document, indent=1) + "\n"
-    if options.output is None:
-        sys.stdout.write(text)
-    else:
-        options.output.write_text(text, encoding="utf-8")
+
+    def keep(document: dict[str, object]) -> None:
+        text = json.dumps(document, indent=1) + "\n"
+        if options.output is None:
+            sys.stdout.write(text)
+        else:
+            options.output.write_text(text, encoding="utf-8")
+
+    measure(options.rows or list(ROWS), scale, options.seed, keep, options.cache)
 
 
-def measure(names: list[str], scale: Scale, seed: int, cache: Path | None = None) -> dict[str, object]:
-    """Return what was measured of the rows *names*, as the document."""
+def measure(
+    names: list[str],
+    scale: Scale,
+    seed: int,
+    keep: Callable[[dict[str, object]], None],
+    cache: Path | None = None,
+) -> None:
+    """Measure the rows *names*, and give *keep* the document; also if a row fails, with those before it."""
     # What becomes of the contents of a replay is no news.
     logging.getLogger("confstream").setLevel(logging.ERROR)
     where = conditions(scale, seed)
     rows: dict[str, object] = {}
     took: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-"))
         kept = Path(scratch, "cache") if cache is None else cache.absolute()
-        with World(Path(scratch), kept, scale, seed) as world:
+        world = stack.enter_context(World(Path(scratch), kept, scale, seed))
+        try:
             for name in names:
                 say(f"{name} ...")
                 began = time.monotonic()
@@ -65,8 +78,9 @@ def measure(names: list[str], scale: Scale, seed: int, cache: Path | None = None
                 rows[name] = row.document()
                 took[name] = round(time.monotonic() - began, 1)
                 say(f"{name}: {took[name]:g} s")
-    where["load_after"] = load()
-    return {"conditions": where, "took_seconds": took, "rows": rows}
+        finally:
+            where["load_after"] = load()
+            keep({"conditions": where, "took_seconds": took, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ class Git:
     def replay(self, steps: Iterable[Step], tree: Path, directory: Path) -> Mapping[int, str]:
         """Commit every step, and collect garbage."""
         run(_command("init", "--quiet", "--bare", str(directory)))
+        # Left to itself it collects in the background, and refuses to do so twice at once.
+        run(_command("--git-dir", str(directory), "config", "gc.auto", "0"))
         there, moments = _there(directory, tree), {}
         for step in steps:
             write_like_an_application(tree, step.old, step.new)
