@@ -35,7 +35,7 @@ lint: .venv/.dev
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-# Twenty minutes on a machine that has nothing else to do; benchmarks/README.md says what is measured.
+# Half an hour on a machine that has nothing else to do; benchmarks/README.md says what is measured.
 BENCH_ARGS ?= --output benchmarks.json
 bench: .venv/.bench
 	$(bin)/python -m benchmarks $(BENCH_ARGS)
