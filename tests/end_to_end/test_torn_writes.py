@@ -57,9 +57,10 @@ def test_p6_a_save_that_is_torn_while_replicate_starts_and_ends_is_captured_whol
     with confstream("replicate", tree, replica, "--profile", "none", "--heartbeat", "0", "--once") as writer:
         assert writer.finish().code == 0
 
-    suspicious = {entry.number for entry in onlooker.log() if entry.verdict.status == "suspicious"}
+    # Half of a file may be no YAML either, which is said with more weight.
+    doubted = {entry.number for entry in onlooker.log() if entry.verdict.status != "ok"}
     torn = {number for number, _, content in onlooker.written() if not is_whole(content)}
-    assert torn <= suspicious, "captured while it was being written, and not marked so"
+    assert torn <= doubted, "captured while it was being written, and not marked so"
     assert {path.name: onlooker.read(path.name) for path in tree.glob("*.yml")} == {
         path.name: path.read_bytes() for path in tree.glob("*.yml")
     }
