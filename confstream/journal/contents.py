@@ -100,6 +100,9 @@ class ContentCache:
             if digest is not None:
                 self._disk[digest] = size = path.lstat().st_size
                 self._disk_bytes += size
+            elif durable.is_temporary(os.fsencode(path.name)):
+                # What a crash left before its name was taken away; nobody else makes any while there is a journal.
+                path.unlink(missing_ok=True)
 
     def _keep_in_memory(self, digest: bytes, content: bytes) -> None:
         self._memory_bytes += len(content) - len(self._memory.pop(digest, b""))

@@ -102,7 +102,7 @@ class Recent:
         path = self._directory / os.fsdecode(durable.temporary_name())
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         # Secrets leave nothing behind, whatever happens (P12).
-        path.unlink()
+        path.unlink(missing_ok=True)
         return descriptor
 
 

@@ -141,3 +141,13 @@ def test_what_a_crash_left_half_written_is_removed_when_it_is_asked_for(tmp_path
     assert ContentCache(tmp_path / "content").get(digest) is None
 
     assert [path.name for path in (tmp_path / "content").iterdir()] == ["somebody-elses"]
+
+
+def test_p12_a_file_that_a_crash_left_before_its_name_was_taken_away_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "content").mkdir()
+    (tmp_path / "content" / ".confstream-0123456789abcdef.tmp").write_bytes(b"half")
+    (tmp_path / "content" / "somebody-elses").write_bytes(b"kept")
+
+    ContentCache(tmp_path / "content")
+
+    assert [path.name for path in (tmp_path / "content").iterdir()] == ["somebody-elses"]

@@ -60,7 +60,7 @@ def compact(
 ) -> None:
     """Pack old revisions into few objects.
 
-    Every one stays restorable. The process that replicates does this by itself.
+    Every one stays restorable. The process that replicates does this by itself, though less tightly.
     """
     replica, _ = options.replica_and_rest(arguments, config=config, stream=stream)
     report = confstream.compact(
