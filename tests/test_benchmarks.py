@@ -1,4 +1,4 @@
-"""The benchmarks run: a tiny round of some rows, of all with ``--complete``; how quick anything is, is no test."""
+"""The benchmarks run: a tiny round of every row; how quick anything is, is no test."""
 
 import json
 import subprocess
@@ -10,15 +10,9 @@ import pytest
 from benchmarks.rows import ROWS
 from tests.processes import ROOT
 
-_ALWAYS = ("restore", "write", "scan")
-
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_tiny_round_of_each_question_is_measured_and_rendered(
-    row: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    if row not in _ALWAYS and not request.config.getoption("--complete", default=False):
-        pytest.skip("only measured with --complete")
+def test_a_tiny_round_of_each_question_is_measured_and_rendered(row: str, tmp_path: Path) -> None:
     results = tmp_path / "results.json"
 
     _run("benchmarks", row, "--scale", "tiny", "--output", str(results))
