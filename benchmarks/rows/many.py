@@ -26,6 +26,9 @@ def measure_scan(world: World) -> Row:
     row = Row("scan", f"How long does a look at {files} unchanged files take?")
     tree, git = world.tree(files), Git()
     with closing(confstream.Journal.open(tree, str(world.directory("replica")), publish=False)) as journal:
+        # What was written a moment ago is looked at twice, for the clock of a file system has few ticks.
+        while found := journal.differing():
+            journal.capture(found)
 
         def look() -> float:
             began = time.perf_counter()
