@@ -39,11 +39,10 @@ def memory(pid: int) -> Memory:
     """Return what *pid* and its children hold at this moment."""
     rss = pss = peak = 0.0
     for process in family(pid):
-        with contextlib.suppress(OSError):
-            rollup = _fields((process / "smaps_rollup").read_text())
-            rss += rollup["Rss"] / _MIB
-            pss += rollup["Pss"] / _MIB
-            peak += _fields((process / "status").read_text())["VmHWM"] / _MIB
+        # A child that has just ended has no such file, or one that names no memory.
+        with contextlib.suppress(OSError, KeyError):
+            held, ever = _fields((process / "smaps_rollup").read_text()), _fields((process / "status").read_text())
+            rss, pss, peak = rss + held["Rss"] / _MIB, pss + held["Pss"] / _MIB, peak + ever["VmHWM"] / _MIB
     return Memory(rss, pss, peak)
 
 
