@@ -6,10 +6,12 @@ nothing has to wait for it.
 
 import threading
 import time
+from pathlib import Path
 from typing import Protocol
 
 # On macOS the monotonic clock of the system counts suspended time, and that of Python does not.
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class Clock(Protocol):
@@ -20,6 +22,9 @@ class Clock(Protocol):
 
     def elapsed_seconds(self) -> float:
         """Return seconds since an arbitrary start; never backwards, counting suspended time."""
+
+    def boot(self) -> str:
+        """Return what names that start, as long as ``elapsed_seconds`` counts from it; empty if nothing does."""
 
     def wait(self, event: threading.Event, timeout_seconds: float) -> bool:
         """Wait until *event* is set, at most *timeout_seconds*; return whether it is."""
@@ -37,57 +42,13 @@ class SystemClock:
         # A laptop that slept through the grace period must know that it did.
         return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
+    def boot(self) -> str:
+        """Return the name that the kernel gave to this start of the machine; empty where it gives none."""
+        try:
+            return Path(_BOOT_ID).read_text("ascii").strip()
+        except (OSError, ValueError):
+            return ""
+
     def wait(self, event: threading.Event, timeout_seconds: float) -> bool:
         """Wait for *event* in real time."""
         return event.wait(timeout_seconds)
-
-
-class CautiousClock:
-    """A wall clock for who must not take a jump ahead of it for time that passed.
-
-    ``now_ns`` is never later than the clock inside, nor than what that said
-    at any time in the last *window_seconds* plus what has passed since: a jump
-    ahead is believed when that much time has passed after it, twice as much
-    at the latest. What was never asked for nobody knows. Any thread may ask.
-    """
-
-    def __init__(self, inner: Clock, window_seconds: float) -> None:
-        self._inner = inner
-        self._window_seconds = window_seconds
-        self._lock = threading.Lock()
-        self._is_witnessed = False
-        # By how much the wall clock was ahead of the steady one, at least, in this window and in the one before.
-        self._since_seconds, self._ahead_ns = self._look()
-        self._ahead_before_ns = self._ahead_ns
-
-    def witnessed(self, time_ns: int) -> None:
-        """Take *time_ns*, the latest that anybody else wrote down, for now: whether more has passed nobody here saw.
-
-        Only the first one counts, and 0 is none.
-        """
-        with self._lock:
-            if time_ns and not self._is_witnessed:
-                self._is_witnessed = True
-                ahead_ns = time_ns - round(self._inner.elapsed_seconds() * 1e9)
-                self._ahead_before_ns = min(self._ahead_before_ns, ahead_ns)
-
-    def now_ns(self) -> int:
-        """Return the time of the wall clock as far as time that passed confirms it."""
-        with self._lock:
-            elapsed_seconds, ahead_ns = self._look()
-            if elapsed_seconds - self._since_seconds >= self._window_seconds:
-                self._since_seconds, self._ahead_before_ns, self._ahead_ns = elapsed_seconds, self._ahead_ns, ahead_ns
-            self._ahead_ns = min(self._ahead_ns, ahead_ns)
-            return round(elapsed_seconds * 1e9) + min(self._ahead_before_ns, self._ahead_ns)
-
-    def elapsed_seconds(self) -> float:
-        """Return what the clock inside returns."""
-        return self._inner.elapsed_seconds()
-
-    def wait(self, event: threading.Event, timeout_seconds: float) -> bool:
-        """Wait as the clock inside does."""
-        return self._inner.wait(event, timeout_seconds)
-
-    def _look(self) -> tuple[float, int]:
-        elapsed_seconds = self._inner.elapsed_seconds()
-        return elapsed_seconds, self._inner.now_ns() - round(elapsed_seconds * 1e9)

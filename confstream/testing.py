@@ -4,6 +4,7 @@ A clock that a test turns, a store in memory, and stores that fail in the ways
 in which networks and servers fail.
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ __all__ = ["Fault", "FaultyStore", "ManualClock", "MemoryStore", "damage", "dela
 
 _POLL_SECONDS = 0.002
 _START_NS = 1_750_000_000 * 10**9
+_BOOTS = itertools.count(1)
 
 
 class ManualClock:
@@ -33,6 +35,7 @@ class ManualClock:
         self._lock = threading.Lock()
         self._waits: list[float] = []
         self._sleepers = 0
+        self._boot = f"manual-{next(_BOOTS)}"
 
     @property
     def waits(self) -> list[float]:
@@ -55,6 +58,10 @@ class ManualClock:
         """Return by how much the test has moved the clock."""
         with self._lock:
             return self._elapsed_ns / 1e9
+
+    def boot(self) -> str:
+        """Return a name of this very clock."""
+        return self._boot
 
     def advance(self, seconds: float) -> None:
         """Move the clock on by *seconds*."""

@@ -83,6 +83,9 @@ class ShiftedClock:
     def elapsed_seconds(self) -> float:
         return SystemClock().elapsed_seconds()
 
+    def boot(self) -> str:
+        return SystemClock().boot()
+
     def wait(self, event: threading.Event, timeout_seconds: float) -> bool:
         return SystemClock().wait(event, timeout_seconds)
 

@@ -5,6 +5,7 @@ Killed anywhere, the replica is whole and the next run completes the work.
 """
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from confstream.compactor.planning import (
     TAIL,
     CompactPlan,
     Deletion,
+    Grace,
     needed,
     plan_compaction,
     witness_ns,
@@ -85,7 +87,7 @@ def compact(
     tail: int = TAIL,
     merge_ratio: float = MERGE_RATIO,
     grace_seconds: float = GRACE_SECONDS,
-    grace_clock: Clock | None = None,
+    known_seconds: Callable[[int, int], float] | None = None,
     dry_run: bool = False,
 ) -> CompactReport:
     """Pack all but the newest *tail* revisions, *pack_size* together, and delete what older packs cover.
@@ -93,15 +95,16 @@ def compact(
     Nothing is packed for fewer than *minimum*; a pack that is not whole is made
     anew with what comes after it where it is at most *merge_ratio* times as long. Several packers and writers may
     work at the same time. *grace_seconds* is the one of the writers; 0 says
-    that there is no other writer. *grace_clock*, else *clock*, tells whether it
-    is over. Raise ``IntegrityError`` if an object that would be packed, or a
-    pack that would be relied upon, is damaged: then nothing that it covers was deleted.
+    that there is no other writer. *known_seconds*, for how long the caller knows
+    of a pack, counts instead of *clock*, and is asked for every pack that is made. Raise
+    ``IntegrityError`` if an object that would be packed, or a pack that would be relied upon, is damaged: then nothing
+    that it covers was deleted.
     """
     reader = LogReader(store)
     seen_ns = witness_ns(reader, reader.require())
-    now_ns = (grace_clock or clock).now_ns()
     sizes = {"pack_size": pack_size, "minimum": minimum, "tail": tail}
-    todo = plan_compaction(reader, now_ns, seen_ns, **sizes, merge_ratio=merge_ratio, grace_seconds=grace_seconds)
+    grace = Grace(grace_seconds, min(clock.now_ns(), seen_ns), known_seconds)
+    todo = plan_compaction(reader, grace, **sizes, merge_ratio=merge_ratio)
     if dry_run:
         return CompactReport(todo, dry_run=True)
 
@@ -109,6 +112,7 @@ def compact(
         return max(clock.now_ns(), seen_ns)
 
     packs = [made for first, last in todo.packs for made in pack_range(reader, first, last, pack_size, created_ns)]
+    grace.begin(packs)
     for number in todo.snapshots:
         snapshot_at(reader, store, number)
     deleted: list[str] = []

@@ -4,6 +4,7 @@ Nothing may be deleted before a writer that slept can no longer create its slot
 again, whatever the clocks say, and nothing that a restore could need (P5, P8).
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from confstream import layout, plan
@@ -11,7 +12,6 @@ from confstream.codec.fields import ENTRIES_MAX
 from confstream.codec.objects import Pack
 from confstream.compactor.packing import PACK_CONTENTS_SIZE_MAX, PACK_RECORDS_SIZE_MAX
 from confstream.layout import Listing
-from confstream.log.publisher import GRACE_SECONDS
 from confstream.log.reader import LogReader
 
 PACK_SIZE = 1000
@@ -72,6 +72,44 @@ class CompactPlan:
         return "\n".join(lines) or "nothing to do"
 
 
+@dataclass(frozen=True, slots=True)
+class Grace:
+    """How long what a pack covers stays, and what tells that it is over: *now_ns*, or for how long a pack is known.
+
+    A writer that slept may create a slot again only within a quarter of that
+    period after it listed, so a slot must stay taken for longer than that
+    after it was packed (rule 4). To a process that only looks once, clocks are
+    all there is to tell, and each may be wrong. A pack's time is the latest of
+    its maker's clock and of all times on the replica, so a clock that is behind
+    cannot make it look old; one that was ahead only delays. And *now_ns* is as
+    late as both this clock and the newest sign of life on the replica say, so
+    this clock alone, jumping ahead, deletes nothing: with nobody alive to
+    witness the time, everything just stays. A writer would be its own witness,
+    and its clock may have been ahead before it started: it counts for how long
+    it knows of a pack, *known_seconds*.
+    """
+
+    seconds: float
+    now_ns: int
+    known_seconds: Callable[[int, int], float] | None = None
+
+    def begin(self, packs: Iterable[tuple[int, int]]) -> None:
+        """Count from now on for *packs*, which were just made."""
+        if self.known_seconds is not None:
+            for pair in packs:
+                self.known_seconds(*pair)
+
+    def due(self, index: Pack) -> set[int]:
+        """Return the revisions of a pack that are covered by it for longer than the grace period."""
+        numbers = {made.revision.number: made.revision.time_ns for made in index.revisions}
+        if self.seconds <= 0:
+            return set(numbers)
+        if self.known_seconds is not None:
+            return set(numbers) if self.known_seconds(index.first, index.last) > self.seconds else set()
+        late_ns = self.now_ns - round(self.seconds * 1e9)
+        return {number for number, time_ns in numbers.items() if max(index.created_ns, time_ns) < late_ns}
+
+
 def needed(listing: Listing, *, head: int | None = None, pack_size: int = PACK_SIZE, tail: int = TAIL) -> bool:
     """Return whether enough revisions are unpacked to be packed, as far as *listing* and *head* tell."""
     first, end = plan.unpacked(listing)
@@ -80,14 +118,12 @@ def needed(listing: Listing, *, head: int | None = None, pack_size: int = PACK_S
 
 def plan_compaction(
     reader: LogReader,
-    now_ns: int,
-    witness_ns: int,
+    grace: Grace,
     *,
     pack_size: int = PACK_SIZE,
     minimum: int = MINIMUM,
     tail: int = TAIL,
     merge_ratio: float = MERGE_RATIO,
-    grace_seconds: float = GRACE_SECONDS,
 ) -> CompactPlan:
     """Return what there is to do, having read no more than the indexes of packs that still cover objects."""
     listing = reader.require()
@@ -109,7 +145,7 @@ def plan_compaction(
         seen_log |= log
         seen_snapshots |= inner
         index = reader.pack(start, stop, index_only=True)
-        due = _due(index, now_ns, witness_ns, grace_seconds)
+        due = grace.due(index)
         gone = tuple(sorted(pair for pair in shorter if pair[1] in due))
         waiting += len(log - due) + len(inner - due) + len(shorter) - len(gone)
         chosen = Deletion(start, stop, tuple(sorted(log & due)), tuple(sorted(inner & due)), gone)
@@ -167,26 +203,6 @@ def _covers(pair: tuple[int, int], other: tuple[int, int]) -> bool:
 
 def _covering(listing: Listing, first: int, last: int) -> bool:
     return any(_covers(pair, (first, last)) for pair in listing.packs)
-
-
-def _due(index: Pack, now_ns: int, witness_ns: int, grace_seconds: float) -> set[int]:
-    """Return the revisions of a pack that are covered by it for longer than the grace period.
-
-    A writer that slept may create a slot again only within a quarter of that
-    period after it listed, so a slot must stay taken for longer than that
-    after it was packed (rule 4). Clocks are all there is to tell, and each may
-    be wrong. A pack's time is the latest of its maker's clock and of all times
-    on the replica, so a clock that is behind cannot make it look old; one that
-    was ahead only delays. And it is as late as both this clock and the newest
-    sign of life on the replica say, so this clock alone, jumping ahead, deletes
-    nothing: with nobody alive to witness the time, everything just stays. A
-    writer, which would be its own witness, takes a ``CautiousClock``.
-    """
-    numbers = {made.revision.number: made.revision.time_ns for made in index.revisions}
-    if grace_seconds <= 0:
-        return set(numbers)
-    late_ns = min(now_ns, witness_ns) - round(grace_seconds * 1e9)
-    return {number for number, time_ns in numbers.items() if max(index.created_ns, time_ns) < late_ns}
 
 
 def _is_safe(listing: Listing, deletion: Deletion) -> bool:

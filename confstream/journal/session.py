@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from confstream import guards
-from confstream.clock import CautiousClock, Clock
+from confstream.clock import Clock
 from confstream.compactor import STEP_RATIO, compact, needed, snapshot_at
 from confstream.complaint import Complaint
 from confstream.errors import ConfstreamError, IntegrityError
@@ -20,6 +20,7 @@ from confstream.journal import fork as forks
 from confstream.journal import stranger
 from confstream.journal.announcement import Before, announce
 from confstream.journal.draft import Draft
+from confstream.journal.grace import Grace
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Comparison, Origin, compare
 from confstream.journal.phase import UplinkSettings
@@ -56,7 +57,7 @@ class Session:
         sources: Sources,
         *,
         clock: Clock,
-        packing_clock: CautiousClock,
+        grace: Grace,
         settings: UplinkSettings,
         stop: threading.Event,
         new_id: Callable[[int], bytes],
@@ -67,7 +68,7 @@ class Session:
         self._ledger = ledger
         self._sources = sources
         self._clock = clock
-        self._packing_clock = packing_clock
+        self._grace = grace
         self._settings = settings
         self._stop = stop
         self._new_id = new_id
@@ -76,8 +77,6 @@ class Session:
         sources.recent.clear()
         writer = Writer(ledger.writer, settings.host)
         self.publisher = Publisher.start(reader, writer, clock, stop, grace_seconds=settings.grace_seconds)
-        # This writer's own clock may be ahead, and what it writes from now on is no other witness than that.
-        packing_clock.witnessed(self.publisher.witnessed_ns)
         self._beat_at: float | None = None
         self._packing: threading.Thread | None = None
         self._pack_at = 0.0
@@ -261,14 +260,15 @@ class Session:
         # What this writer put into its slots is at hand: to pack that, it is not fetched again (P11).
         store = Recalling(self._store, recent)
         try:
-            report = compact(
-                store,
-                self._clock,
-                pack_size=settings.pack_size,
-                merge_ratio=STEP_RATIO,
-                grace_seconds=settings.grace_seconds,
-                grace_clock=self._packing_clock,
-            )
+            with self._grace.looking() as known_seconds:
+                report = compact(
+                    store,
+                    self._clock,
+                    pack_size=settings.pack_size,
+                    merge_ratio=STEP_RATIO,
+                    grace_seconds=settings.grace_seconds,
+                    known_seconds=known_seconds,
+                )
         except ConfstreamError as error:
             if isinstance(error, IntegrityError):
                 # Whichever is wrong, the next attempt goes by the replica alone.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from confstream.clock import CautiousClock, Clock
+from confstream.clock import Clock
 from confstream.errors import (
     AccessDeniedError,
     ConfstreamError,
@@ -23,6 +23,7 @@ from confstream.errors import (
 from confstream.events import about, carrying
 from confstream.journal.draft import FencedBy
 from confstream.journal.fork import complete
+from confstream.journal.grace import Grace
 from confstream.journal.lag import Lag
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Origin
@@ -77,7 +78,7 @@ class Uplink:
         self._new_id = new_id
         self._meter = meter or Meter()
         self.pulse, self._lag = Pulse(clock), Lag(ledger, clock)
-        self._packing_clock = CautiousClock(clock, settings.grace_seconds)
+        self._grace = Grace(ledger, clock)
         self._outage = Outage(logger, clock, settings.fail_after_seconds)
         self._stage, self._failures = Stage.CONNECT, 0
         self._standby = Standby(clock, takeover=settings.takeover, heartbeat_seconds=settings.heartbeat_seconds)
@@ -241,8 +242,7 @@ class Uplink:
             # Cleared before looking whether to stop: what is set in between is not lost.
             self._wake.clear()
             self._hurry.clear()
-            # A jump is told from what was seen before it, so it is looked at even when there is nothing to pack.
-            self._packing_clock.now_ns()
+            self._grace.turn()
             self.pulse.turn(TURN_SECONDS_MAX)
             if self._stop.is_set():
                 return
@@ -299,7 +299,7 @@ class Uplink:
                 ledger,
                 self._sources,
                 clock=self._clock,
-                packing_clock=self._packing_clock,
+                grace=self._grace,
                 settings=self._settings,
                 stop=self._stop,
                 new_id=self._new_id,

@@ -56,8 +56,6 @@ class Publisher:
         self.writer = writer
         self.head = Head()
         self.epoch = 1
-        self.witnessed_ns = 0
-        """The newest time that anybody had left on the replica when this writer started."""
         self.supersedes: tuple[int, int] | None = None
         self.fenced_by: RevisionObject | None = None
         self._clock = clock
@@ -86,7 +84,6 @@ class Publisher:
         publisher.catch_up()
         beats, end = reader.heartbeats(), publisher.head.position
         publisher.epoch = max(end.epoch_high, *(beat.epoch for beat in beats), 0) + 1
-        publisher.witnessed_ns = max(end.time_ns, *(beat.time_ns for beat in beats), 0)
         return publisher
 
     @property

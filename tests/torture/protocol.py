@@ -55,6 +55,7 @@ class Rules:
     trust_packs: bool = True
     quick_reader: bool = True
     age_from_storing: bool = True
+    count_what_passed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +331,7 @@ class Protocol:
         yield from self._read(state)
         if state.left[2]:
             yield Step("sleep", -1, "for longer than the grace period", self._sleep(state), fault=True)
+            yield from self._jump(state)
 
     def _sleep(self, state: State) -> State:
         writers = [one._replace(old=one.phase == "live") for one in state.writers]
@@ -341,6 +343,16 @@ class Protocol:
             reader=((), ROOT) if self.rules.quick_reader else state.reader,
             left=(unknowns, crashes, sleeps - 1),
         )
+
+    def _jump(self, state: State) -> Iterator[Step]:
+        """The clock of who packs, and all that it wrote down, say that the grace period is over; no time passed.
+
+        ``known_seconds`` counts time that passed, so to nobody a jump makes a difference.
+        """
+        if not self.rules.count_what_passed:
+            packs = tuple((first, last, True) for first, last, _ in state.packs)
+            left = (*state.left[:2], state.left[2] - 1)
+            yield Step("jump", -1, "by more than the grace period", state._replace(packs=packs, left=left), fault=True)
 
     def _journal(self, state: State, who: int) -> Iterator[Step]:
         """Record, start, crash, fork, stand by and go on."""

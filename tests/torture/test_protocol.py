@@ -47,6 +47,7 @@ WITHOUT = {
     "grace_period": (SEARCHED, "was acknowledged and is not in the log"),
     "trust_packs": (SEARCHED, "what readers believed changed"),
     "quick_reader": (Bounds(reader=True, unknowns=0), "a reader was given"),
+    "count_what_passed": (SEARCHED, "was acknowledged and is not in the log"),
     "age_from_storing": (Bounds(reader=True, unknowns=0), "a reader was given"),
 }
 

@@ -173,7 +173,7 @@ BROKEN: dict[str, tuple[Break, str, Scenario | None]] = {
     "no exclusive create": (_no_exclusive_create, "is another one now", None),
     "pack before its snapshot": (_pack_before_its_snapshot, "its snapshot", None),
     "hash not checked": (_hash_not_checked, "", SPOILING),
-    "fork not kept": (_fork_not_kept, "in neither log nor fork|nowhere any more", FENCING),
+    "fork not kept": (_fork_not_kept, "in neither log nor fork|nowhere any more|does not come to an end", FENCING),
     "no redo after a crash": (_no_redo_after_a_crash, "after a restart", CRASHING),
     "no look after a restart": (_no_look_after_a_restart, "published twice", RIVALS),
     "sync that does not wait": (_sync_that_does_not_wait, "was told that the replica holds", None),

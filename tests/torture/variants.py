@@ -210,7 +210,7 @@ VARIANTS = (
     Variant(
         "grace-ignored",
         "packed log objects go at once",
-        (Edit("confstream.compactor.planning:_due", "grace_seconds <= 0", "True"),),
+        (Edit("confstream.compactor.planning:Grace.due", "self.seconds <= 0", "True"),),
         (f"{COMPACTOR}::test_nothing_is_deleted_within_the_grace_period",),
     ),
     Variant(

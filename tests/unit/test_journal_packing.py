@@ -62,6 +62,54 @@ def test_p5_the_clock_of_a_writer_that_was_ahead_when_it_started_was_its_own_wit
     assert packed <= _keys(replica, "log/")
 
 
+def test_p5_the_clock_of_a_writer_that_jumped_before_a_crash_was_its_own_witness_after_it(
+    root: Path, replica: Replica, start: Open, clock: ManualClock
+) -> None:
+    journal = start(root, clock=clock, settings=SETTINGS)
+    grow(journal, replica, clock)
+    packed = _packed(replica)
+    clock.jump(2 * GRACE_SECONDS)
+    clock.advance(301)
+    journal.write("a", "after the jump")
+    journal.sync(PATIENCE_SECONDS)
+    eventually(lambda: replica.beats()[0].time_ns == clock.now_ns(), "a heartbeat after the jump")
+    journal.abort()
+
+    with start(root, clock=clock, settings=SETTINGS) as journal:
+        grow(journal, replica, clock)
+
+    assert packed <= _keys(replica, "log/")
+
+
+def test_p5_a_new_journal_took_the_times_of_a_clock_that_had_jumped_for_a_witness(
+    root: Path, tmp_path: Path, replica: Replica, start: Open, clock: ManualClock
+) -> None:
+    with start(root, clock=clock, settings=SETTINGS) as journal:
+        grow(journal, replica, clock)
+        packed = _packed(replica)
+        clock.jump(2 * GRACE_SECONDS)
+        journal.write("a", "after the jump")
+
+    with start(root, state_dir=tmp_path / "another", clock=clock, settings=SETTINGS) as journal:
+        grow(journal, replica, clock)
+
+    assert packed <= _keys(replica, "log/")
+
+
+def test_p11_a_restart_goes_on_counting_the_grace_period_and_so_does_the_time_in_between(
+    root: Path, replica: Replica, start: Open, clock: ManualClock
+) -> None:
+    with start(root, clock=clock, settings=SETTINGS) as journal:
+        grow(journal, replica, clock)
+    packed = _packed(replica)
+
+    clock.advance(GRACE_SECONDS + 1)
+    with start(root, clock=clock, settings=SETTINGS) as journal:
+        grow(journal, replica, clock)
+
+    assert not packed & _keys(replica, "log/")
+
+
 def test_p11_what_packs_cover_goes_after_the_grace_period_and_one_jump_only_puts_that_off(
     root: Path, replica: Replica, start: Open, clock: ManualClock
 ) -> None:

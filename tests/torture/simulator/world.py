@@ -317,6 +317,9 @@ class _NeverSure:
     def elapsed_seconds(self) -> float:
         return 0.0
 
+    def boot(self) -> str:
+        return ""
+
 
 class _Secrets:
     """Stands for the module ``secrets``."""
