@@ -13,6 +13,8 @@ bin := .venv/bin
 # The lock files name everything, so there is nothing to resolve; what is imported is compiled when it is.
 pip := $(bin)/python -m pip --disable-pip-version-check install -qq --no-deps
 locked := --no-compile --require-hashes
+# Hundreds of processes import the same modules; each would compile them again where a machine forbids to keep that.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint bench lock
 help:
