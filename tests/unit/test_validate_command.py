@@ -1,8 +1,11 @@
 """A program's word on a file: on a copy, bounded in time and output, and only where it had its say."""
 
+import contextlib
+import ctypes
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from confstream.clock import SystemClock
 from confstream.validate import CommandValidator, Finding, NotCheckedError, Outcome, Rule, Samples, Validators, prove
 
 SAMPLES = Samples(b"sample.conf", b"good\n", b"bad\n")
+_PR_SET_CHILD_SUBREAPER = 36
 _READ = "import sys, os; text = open(sys.argv[1]).read(); "
 
 
@@ -112,6 +116,34 @@ def test_p14_a_program_that_takes_too_long_is_killed_with_all_its_children(tmp_p
         python(program, timeout_seconds=1.0).check(b"a", b"bad")
 
     assert ended.wait(10)
+
+
+@pytest.fixture
+def first_process() -> Iterator[None]:
+    """Have this process inherit orphans, as the first process of a container does."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux lets a process inherit orphans")
+    prctl = ctypes.CDLL(None).prctl
+    assert prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    yield
+    prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+@pytest.mark.usefixtures("first_process")
+@pytest.mark.parametrize("program", ["sys.exit(0)", "os.system('sleep 600')"], ids=["in time", "too slow"])
+def test_p14_the_first_process_of_a_container_buries_what_a_program_leaves_behind(program: str) -> None:
+    before = _children()
+    leaves_one = "os.fork() or os.execlp('sleep', 'sleep', '600'); "
+
+    with contextlib.suppress(NotCheckedError):
+        python(leaves_one + program, timeout_seconds=2.0).check(b"a", b"good")
+
+    assert _children() - before == set()
+
+
+def _children() -> set[str]:
+    """Return the processes that this one has to bury, alive or not."""
+    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
 
 
 def test_p14_output_is_drained_and_bounded() -> None:
