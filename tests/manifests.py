@@ -12,13 +12,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
 IMAGE = "confstream"
 
+OF_AN_OPERATOR = {"PrometheusRule", "PodMonitor"}
+"""Objects that Kubernetes knows only with the operator of Prometheus."""
+
+OLDEST = {"component": "1.29", "component-plain": "1.25"}
+"""The oldest Kubernetes that a component is checked against: with native sidecars, and with schemas at all."""
+
 Document = dict[str, Any]
+
+STATEFUL: Document = yaml.safe_load("""
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: app, labels: {confstream: protect}}
+spec:
+  serviceName: app
+  selector: {matchLabels: {app: app}}
+  template:
+    metadata: {labels: {app: app}}
+    spec:
+      initContainers: [{name: first, image: app}]
+      containers: [{name: app, image: app, volumeMounts: [{name: config, mountPath: /config}]}]
+  volumeClaimTemplates:
+    - metadata: {name: config}
+      spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+""")
+"""An application with a container of its own that runs first, to be protected."""
 
 _MERGE_KEYS = {
     "containers": "name",
@@ -60,6 +85,21 @@ def kustomize(directory: Path) -> list[Document]:
     made: list[Document] = []
     (kustomization,) = documents(directory / "kustomization.yaml")
     return _kustomized(directory, kustomization, made)
+
+
+def versions(first: str = OLDEST["component"]) -> list[str]:
+    """Return the minor versions of Kubernetes from *first* on that there are schemas of."""
+
+    def key(version: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in version.split(".")[:2])
+
+    found = {key(version) for version in kubernetes_validate.utils.all_versions()}
+    return [f"{major}.{minor}" for major, minor in sorted(found) if (major, minor) >= key(first)]
+
+
+def check(document: Document, version: str) -> None:
+    """Refuse an object that Kubernetes would, or that has what it does not know."""
+    kubernetes_validate.validate(document, version, strict=True)
 
 
 def merge(target: Any, patch: Any, key: str = "") -> Any:

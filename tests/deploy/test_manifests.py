@@ -13,51 +13,33 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import typer
-import yaml
 
 import confstream
 from confstream.observe.metrics import METRICS, PREFIX
 from confstream_cli import environment, options
 from confstream_cli.app import app
 from confstream_cli.commands import replicate, supervise
-from tests.manifests import DEPLOY, ROOT, CommandLine, command_lines, documents, kustomize, merge, unit, workloads
+from tests.manifests import (
+    DEPLOY,
+    OF_AN_OPERATOR,
+    OLDEST,
+    ROOT,
+    STATEFUL,
+    CommandLine,
+    check,
+    command_lines,
+    documents,
+    kustomize,
+    merge,
+    unit,
+    versions,
+    workloads,
+)
 
 _GROUP: Any = typer.main.get_command(app)
 _KUBERNETES = DEPLOY / "kubernetes"
 _MONITORING = _KUBERNETES / "monitoring"
-_OF_AN_OPERATOR = {"PrometheusRule", "PodMonitor"}
 _SIZES = ("_bucket", "_count", "_sum")
-
-STATEFUL = yaml.safe_load("""
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: app, labels: {confstream: protect}}
-spec:
-  serviceName: app
-  selector: {matchLabels: {app: app}}
-  template:
-    metadata: {labels: {app: app}}
-    spec:
-      initContainers: [{name: first, image: app}]
-      containers: [{name: app, image: app, volumeMounts: [{name: config, mountPath: /config}]}]
-  volumeClaimTemplates:
-    - metadata: {name: config}
-      spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
-""")
-
-
-def _versions(first: str = "1.29") -> list[str]:
-    """Return the minor versions of Kubernetes from *first* on that there are schemas of."""
-
-    def key(version: str) -> tuple[int, ...]:
-        return tuple(int(part) for part in version.split(".")[:2])
-
-    found = {key(version) for version in kubernetes_validate.utils.all_versions()}
-    return [f"{major}.{minor}" for major, minor in sorted(found) if (major, minor) >= key(first)]
-
-
-def _check(document: dict[str, Any], version: str) -> None:
-    kubernetes_validate.validate(document, version, strict=True)
 
 
 def _protected(component: str, workload: dict[str, Any]) -> dict[str, Any]:
@@ -114,13 +96,13 @@ def test_every_image_is_the_version_of_this_project() -> None:
     assert set(named) == {version}
 
 
-@pytest.mark.parametrize("version", _versions())
+@pytest.mark.parametrize("version", versions())
 @pytest.mark.parametrize("directory", ["frigate", "monitoring"])
 def test_kubernetes_takes_every_object(directory: str, version: str) -> None:
-    made = [one for one in kustomize(_KUBERNETES / directory) if one["kind"] not in _OF_AN_OPERATOR]
+    made = [one for one in kustomize(_KUBERNETES / directory) if one["kind"] not in OF_AN_OPERATOR]
 
     for document in made:
-        _check(document, version)
+        check(document, version)
 
     assert made
 
@@ -130,15 +112,15 @@ def test_what_kubernetes_does_not_know_is_refused() -> None:
     document["spec"]["template"]["spec"]["initContainers"][1]["restartPolcy"] = "Always"
 
     with pytest.raises(kubernetes_validate.ValidationError):
-        _check(document, _versions()[-1])
+        check(document, versions()[-1])
 
 
-@pytest.mark.parametrize("component", ["component", "component-plain"])
+@pytest.mark.parametrize("component", OLDEST)
 def test_a_component_protects_a_stateful_set_as_well(component: str) -> None:
     protected = _protected(component, STATEFUL)
 
-    for version in _versions():
-        _check(protected, version)
+    for version in versions(OLDEST[component]):
+        check(protected, version)
     pod = protected["spec"]["template"]["spec"]
     names = [one["name"] for one in pod["initContainers"]]
     # The configuration is there before anything of the application's runs.
@@ -258,7 +240,7 @@ def test_prometheus_finds_the_port_that_the_sidecar_listens_on() -> None:
     (monitor,) = documents(_MONITORING / "podmonitor.yaml")
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
 
-    for component in ("component", "component-plain"):
+    for component in OLDEST:
         pod = _protected(component, STATEFUL)["spec"]["template"]["spec"]
         (sidecar,) = [one for one in [*pod["initContainers"], *pod["containers"]] if one["name"] == "confstream"]
         (port,) = sidecar["ports"]
