@@ -23,15 +23,12 @@ from typing import Any
 import pytest
 
 from tests.processes import ROOT, Finished
+from tests.programs import CACHE
 from tests.servers import wait_until
 
 BASE = "localhost/confstream-base:bookworm"
 NOBODY = 65532
 UNPRIVILEGED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges")
-_CACHE = Path(
-    os.environ.get("CONFSTREAM_TEST_CACHE")
-    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "confstream-tests"
-)
 _HOW = "tests/containers/prepare.sh gets what is needed"
 _BUILT_FROM = ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "LICENSE")
 _BUILT_FROM_FOLDERS = ("confstream", "cli", "requirements", "deploy/image")
@@ -162,7 +159,7 @@ class Engine:
         self._scratch = scratch
         self._made: list[str] = []
         self._pods: list[str] = []
-        self.environment = {**os.environ, "CONTAINERS_CONF": str(_CACHE / "containers.conf")}
+        self.environment = {**os.environ, "CONTAINERS_CONF": str(CACHE / "containers.conf")}
         self.image = ""
         self.build_log = ""
 
@@ -177,7 +174,7 @@ class Engine:
     def build(self) -> None:
         """Build the image, unless there is one of exactly these files."""
         self.image = f"localhost/confstream:{_digest()}"
-        with (_CACHE / "lock").open("w") as lock:
+        with (CACHE / "lock").open("w") as lock:
             # Two workers build it once.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self.podman("image", "exists", self.image).code:
@@ -297,8 +294,8 @@ def find_engine(scratch: Path) -> Iterator[Engine]:
     for program in ("podman", "buildah", "runc"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed: {_HOW}")
-    if not (_CACHE / "containers.conf").exists():
-        pytest.skip(f"no settings for podman in {_CACHE}: {_HOW}")
+    if not (CACHE / "containers.conf").exists():
+        pytest.skip(f"no settings for podman in {CACHE}: {_HOW}")
     engine = Engine(scratch)
     if engine.podman("image", "exists", BASE).code:
         pytest.skip(f"no image {BASE}: {_HOW}")

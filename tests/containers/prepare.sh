@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Fetches what the tests of containers need: podman, buildah, and an image with a Python that stands in for the official
-# one, since no image registry may be in reach: Debian's, from Debian's packages. Kept in a cache outside the checkout.
+# Fetches what the tests of containers and of deploy/ need: podman, buildah, and an image with a Python that stands in for
+# the official one, since no image registry may be in reach: Debian's, from Debian's packages; and programs that only look
+# at files, which are unpacked and not installed. Kept in a cache outside the checkout.
 # Where that is not possible it says why and ends with 0: then those tests skip, with the same reason.
 set -euo pipefail
 
 cache=${CONFSTREAM_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/confstream-tests}
 base=localhost/confstream-base:bookworm
 programs=(podman buildah runc debootstrap)
+packages=(prometheus s6 execline) # Of Debian: promtool, and what supervises beside s6-overlay.
 
 give_up() {
   printf 'no tests of containers: %s\n' "$1"
@@ -19,6 +21,18 @@ missing() {
   return 1
 }
 
+unpack() { # the packages and the libraries of the same sources, that nobody has to install and to start them
+  local place=$cache/packages package
+  mkdir -p "$place/debs"
+  for package in "${packages[@]}" $(apt-cache depends --no-suggests --no-recommends "${packages[@]}" |
+    sed -n 's/^ *Depends: \(libs6\|libskarnet\|libexecline\)/\1/p' | sort -u); do
+    (cd "$place/debs" && apt-get download -qq "$package") || return 1
+  done
+  for package in "$place"/debs/*.deb; do dpkg -x "$package" "$place" || return 1; done
+  rm -r "$place/debs" "$place/usr/bin/prometheus" # Large, and not what is wanted.
+  touch "$place.complete"
+}
+
 [ "$(id -u)" -eq 0 ] || give_up 'they need root'
 if missing; then
   command -v apt-get >/dev/null || give_up 'podman, buildah, runc and debootstrap are not installed, and this is no Debian'
@@ -27,6 +41,9 @@ if missing; then
 fi
 
 mkdir -p "$cache"
+if [ ! -e "$cache/packages.complete" ] && ! unpack >"$cache/packages.log" 2>&1; then
+  printf 'no programs for the tests of deploy/: %s\n' "$(tail -n 1 "$cache/packages.log")"
+fi
 export CONTAINERS_CONF=$cache/containers.conf
 # For hosts with cgroup v1 and without systemd, and limits below the hard ones, as inside of another container.
 cat >"$CONTAINERS_CONF" <<'CONF'
