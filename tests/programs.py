@@ -16,9 +16,14 @@ PACKAGES = CACHE / "packages"
 """Where packages are unpacked that nobody has to install."""
 
 
+_WHERE = ("usr/lib/execline/bin", "usr/bin")
+"""Debian's execlineb on the path is a script that knows where the program is."""
+
+
 def find_packaged(name: str, package: str) -> str:
     """Return the path of the program *name*; skip the test where *package* is neither installed nor unpacked."""
-    program = shutil.which(name) or shutil.which(name, path=str(PACKAGES / "usr" / "bin"))
+    places = [str(root / where) for root in (Path("/"), PACKAGES) for where in _WHERE]
+    program = shutil.which(name, path=os.pathsep.join([*places, os.environ["PATH"]]))
     if program is None:
         pytest.skip(f"{name} is not installed: apt-get install {package}, or tests/containers/prepare.sh")
     return program

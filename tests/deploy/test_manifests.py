@@ -298,16 +298,6 @@ def test_the_trial_of_the_migration_guide_runs_and_finds_no_difference(tmp_path:
     assert (tmp_path / "restored" / "config.yml").read_text() == "cameras: {}\n"
 
 
-def test_the_services_of_s6_are_complete_and_in_order() -> None:
-    root = DEPLOY / "s6-overlay" / "s6-rc.d"
-
-    assert (root / "confstream-restore" / "type").read_text() == "oneshot\n"
-    assert (root / "confstream" / "type").read_text() == "longrun\n"
-    assert (root / "confstream" / "dependencies.d" / "confstream-restore").exists()
-    assert (root / "confstream" / "run").stat().st_mode & 0o111
-    assert {path.name for path in (root / "user" / "contents.d").iterdir()} == {"confstream", "confstream-restore"}
-
-
 def _folders() -> list[Path]:
     return [path.parent for path in _KUBERNETES.rglob("kustomization.yaml")]
 
