@@ -23,6 +23,7 @@ from confstream.compactor.planning import (
     Grace,
     needed,
     plan_compaction,
+    server_ns,
     witness_ns,
 )
 from confstream.errors import IntegrityError, ObjectMissingError
@@ -103,7 +104,8 @@ def compact(
     reader = LogReader(store)
     seen_ns = witness_ns(reader, reader.require())
     sizes = {"pack_size": pack_size, "minimum": minimum, "tail": tail}
-    grace = Grace(grace_seconds, min(clock.now_ns(), seen_ns), known_seconds)
+    now_ns = min(clock.now_ns(), seen_ns, server_ns(store)) if known_seconds is None else 0
+    grace = Grace(grace_seconds, now_ns, known_seconds)
     todo = plan_compaction(reader, grace, **sizes, merge_ratio=merge_ratio)
     if dry_run:
         return CompactReport(todo, dry_run=True)

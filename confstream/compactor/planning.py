@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from confstream import layout, plan
-from confstream.codec.fields import ENTRIES_MAX
+from confstream.codec.fields import ENTRIES_MAX, NUMBER_MAX
 from confstream.codec.objects import Pack
 from confstream.compactor.packing import PACK_CONTENTS_SIZE_MAX, PACK_RECORDS_SIZE_MAX
 from confstream.layout import Listing
 from confstream.log.reader import LogReader
+from confstream.store import Store
 
 PACK_SIZE = 1000
 """Revisions in one pack."""
@@ -82,9 +83,9 @@ class Grace:
     all there is to tell, and each may be wrong. A pack's time is the latest of
     its maker's clock and of all times on the replica, so a clock that is behind
     cannot make it look old; one that was ahead only delays. And *now_ns* is as
-    late as both this clock and the newest sign of life on the replica say, so
-    this clock alone, jumping ahead, deletes nothing: with nobody alive to
-    witness the time, everything just stays. A writer would be its own witness,
+    late as this clock, the newest sign of life on the replica, and the storage's
+    server where it tells the time, all say, so this clock alone, jumping ahead,
+    deletes nothing: with nobody alive to witness the time, everything just stays. A writer would be its own witness,
     and its clock may have been ahead before it started: it counts for how long
     it knows of a pack, *known_seconds*.
     """
@@ -160,6 +161,25 @@ def witness_ns(reader: LogReader, listing: Listing) -> int:
     if listing.head:
         times.append(reader.revision(listing.head).revision.time_ns)
     return max(times, default=0)
+
+
+def server_ns(store: Store) -> int:
+    """Return what time it is for the server of *store*; the end of time where it does not tell.
+
+    The writer whose times are on the replica may run on this very machine, by the same wrong clock.
+    """
+    core: object = store
+    while hasattr(core, "inner"):
+        core = core.inner
+    date = getattr(core, "server_date", "")
+    if not date:
+        return NUMBER_MAX
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - large, and no writer needs it
+
+    try:
+        return int(parsedate_to_datetime(date).timestamp()) * 10**9
+    except ValueError:
+        return NUMBER_MAX
 
 
 def _merged_from(reader: LogReader, unpacked: tuple[int, int], pack_size: int, merge_ratio: float) -> int:

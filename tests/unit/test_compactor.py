@@ -1,3 +1,6 @@
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
 import pytest
 
 from confstream import layout
@@ -9,7 +12,7 @@ from confstream.layout import Listing, heartbeat_key, log_key, pack_key, snapsho
 from confstream.log.publisher import GRACE_SECONDS
 from confstream.log.reader import LogReader
 from confstream.revision import Heartbeat
-from confstream.store import Store
+from confstream.store import MeteredStore, Store
 from confstream.store.memory import MemoryStore
 from confstream.testing import FaultyStore, ManualClock, delay_put, fail_on
 from confstream.verifier import Flaw, verify
@@ -138,6 +141,26 @@ def test_p5_a_clock_that_jumps_ahead_deletes_nothing() -> None:
     clock.jump(400 * DAY)
 
     assert pack(store, clock).deleted == ()
+
+
+@pytest.mark.parametrize("server_is_right", [True, False])
+def test_p5_the_clock_of_a_machine_that_jumped_bore_witness_for_a_packer_on_the_same_machine(
+    *, server_is_right: bool
+) -> None:
+    class Serving(MemoryStore):
+        server_date = ""
+
+    inner, clock = Serving(), ManualClock()
+    store = MeteredStore(inner, clock=clock)
+    grow(store, COUNT, clock)
+    pack(store, clock)
+    if server_is_right:
+        inner.server_date = format_datetime(datetime.fromtimestamp(clock.now_ns() / 1e9, UTC), usegmt=True)
+    clock.jump(2 * DAY)
+    later(store, clock, 60.0)
+
+    # Where no server tells the time, a clock that is wrong on every machine is taken as it is.
+    assert (pack(store, clock).deleted == ()) is server_is_right
 
 
 def test_p5_a_clock_that_was_behind_when_it_packed_deletes_nothing_once_it_is_right() -> None:
