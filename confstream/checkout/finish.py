@@ -69,12 +69,13 @@ def finish(
     except FileNotFoundError as error:
         if error.filename in {root, str(root)}:
             return None
-        raise _halted(root, error) from error
+        raise halted(root, error) from error
     except OSError as error:
-        raise _halted(root, error) from error
+        raise halted(root, error) from error
 
 
-def _halted(root: Path, error: OSError) -> PartialError:
+def halted(root: Path, error: OSError) -> PartialError:
+    """Return what to raise where *error* ends what the marker in *root* asks for."""
     return PartialError(f"{root}: the restore stopped half-way: {error}. Mend that, and the next start finishes it")
 
 

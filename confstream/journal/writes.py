@@ -290,10 +290,17 @@ def redo(root: Path, ledger: Ledger) -> list[bytes]:
         for change in draft.changes:
             chains.setdefault(change.path, []).append((draft, change))
     done = []
-    with durable.opened_root(root) as descriptor:
-        for path, chain in sorted(chains.items()):
-            if _is_current(chain[-1][1], current.get(path)) and _redo_one(root, descriptor, path, chain, ledger):
-                done.append(path)
+    try:
+        with durable.opened_root(root) as descriptor:
+            for path, chain in sorted(chains.items()):
+                if _is_current(chain[-1][1], current.get(path)) and _redo_one(root, descriptor, path, chain, ledger):
+                    done.append(path)
+    except OSError as error:
+        # What is on the disk must not be taken for news while some of it is older than what is recorded.
+        raise UnavailableError(
+            f"{root}: writes that a crash interrupted cannot be put into place: {error}. They are safe in the journal, "
+            "which completes them when it is opened again: mend that, and open it"
+        ) from error
     for draft in intents:
         ledger.applied(draft.write_id)
     return done

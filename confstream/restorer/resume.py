@@ -13,7 +13,7 @@ from pathlib import Path
 
 from confstream import durable
 from confstream.checkout import Finished, Marker, finish, state_owner, unfinished
-from confstream.checkout.finish import vanished
+from confstream.checkout.finish import halted, vanished
 from confstream.checkout.marker import Staged, encode
 from confstream.checkout.state import MARKER, STAGING, is_marked, make_private, opened_state
 from confstream.errors import IntegrityError
@@ -71,11 +71,12 @@ def switch(root: Path, checkpoint: Callable[[str], None], staged: Marker | None 
     if staged is not None and not is_marked(root):
         raise vanished(root, "Nothing was changed")
     if "restored" in marker.note:
-        try:
-            note.leave(root, marker.note["restored"])
-        except (FileNotFoundError, NotADirectoryError) as error:
-            # With the state directory the marker is gone that is in it.
-            raise vanished(root, "Nothing was changed") from error
+        with _halting(root):
+            try:
+                note.leave(root, marker.note["restored"])
+            except (FileNotFoundError, NotADirectoryError) as error:
+                # With the state directory the marker is gone that is in it.
+                raise vanished(root, "Nothing was changed") from error
         checkpoint("noted")
     return finish(root, checkpoint=checkpoint, staged=staged)
 
@@ -132,7 +133,7 @@ def _restage(root: Path, marker: Marker, refetch: Refetch) -> bool:
     """Stage again what is damaged or gone; return whether anything was."""
     owner = state_owner(root)
     entries = {action.path: action.entry for action in marker.actions if action.path in marker.staged}
-    with durable.opened_root(root) as top, opened_state(top, owner) as state:
+    with _halting(root), durable.opened_root(root) as top, opened_state(top, owner) as state:
         make_private(state, STAGING, owner)
         with durable.opened(state, STAGING) as staging:
             lost = [
@@ -154,6 +155,14 @@ def _restage(root: Path, marker: Marker, refetch: Refetch) -> bool:
         durable.sync_directory(state)
         durable.replace(state, MARKER, encode(replace(marker, staged=staged)), owner=owner)
     return True
+
+
+@contextlib.contextmanager
+def _halting(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise halted(root, error) from error
 
 
 def _is_safe(top: int, staging: int, entry: Entry, staged: Staged) -> bool:

@@ -11,14 +11,17 @@ import pytest
 
 from confstream.clock import SystemClock
 from confstream.complaint import REPEAT_SECONDS
-from confstream.errors import ConfstreamError, UnavailableError
+from confstream.errors import ConfstreamError, PartialError, UnavailableError
 from confstream.history import History
 from confstream.journal.journal import Journal
+from confstream.journal.writes import Placer
 from confstream.log.spool import Spool
 from confstream.replicator import ReplicateOptions, Replicator
+from confstream.restorer import RestoreOptions, restore
 from confstream.testing import ManualClock
 from confstream.tree import content_hash
 from tests.disks import fill
+from tests.restoring import URL, contents, replica_of
 from tests.servers import wait_until
 
 
@@ -159,6 +162,52 @@ def test_p4_a_write_to_a_full_volume_raises_and_leaves_the_old_file(
         journal.sync(20)
 
     assert _newest(tmp_path / "replica") == large
+
+
+def test_p4_on_a_full_disk_writes_that_a_crash_interrupted_ended_the_next_start_as_if_it_were_a_bug(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise KilledError
+
+    tree, filler, large = small_disk / "tree", small_disk / "filler", _large()
+    tree.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(Placer, "place", die)
+        journal = Journal.open(tree, str(tmp_path / "replica"), state_dir=tmp_path / "state", publish=False)
+        with pytest.raises(KilledError):
+            journal.write("config.yml", large)
+        journal.abort()
+    fill(filler)
+
+    with pytest.raises(UnavailableError, match="safe in the journal, which completes them when it is opened again"):
+        Journal.open(tree, str(tmp_path / "replica"), state_dir=tmp_path / "state", publish=False)
+
+    assert not (tree / "config.yml").exists()
+    filler.unlink()
+    Journal.open(tree, str(tmp_path / "replica"), state_dir=tmp_path / "state", publish=False).abort()
+    assert (tree / "config.yml").read_bytes() == large
+
+
+def test_p3_on_a_full_disk_an_unfinished_restore_ended_as_if_it_were_a_bug(small_disk: Path) -> None:
+    root, filler = small_disk / "tree", small_disk / "filler"
+    replica = replica_of({"config.yml": b"a: 1\n"}, {"config.yml": b"a: 2\n"})
+
+    def stop(step: str) -> None:
+        if step == "staged":
+            fill(filler)
+
+    options = RestoreOptions(revision="1")
+    for _ in range(2):
+        with pytest.raises(PartialError, match=r"stopped half-way: .*No space left.* the next start finishes it"):
+            restore(URL, root, options, open_store=replica.opened, checkpoint=stop)
+
+    filler.unlink()
+    restore(URL, root, options, open_store=replica.opened)
+    assert contents(root) == {"config.yml": b"a: 1\n"}
 
 
 def test_p7_a_disk_that_stays_full_is_said_again_and_not_all_the_time(caplog: pytest.LogCaptureFixture) -> None:

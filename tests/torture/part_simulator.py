@@ -61,7 +61,9 @@ def history(seed: int, scenario: Scenario, figures: Figures) -> Outcome:
     finally:
         figures.operations += world.operations
         figures.kills += world.kills
-        figures.faults += world.weather.faults.total()
+        figures.faults += world.weather.faults.total() + world.disk.refusals
+        figures.more["disk_full"] += world.disk.refusals
+        figures.more["merged"] += world.merged
         figures.more["files_changed"] += world.disk.calls
         figures.more["simulated_hours"] += int(world.scheduler.seconds // 3600)
         shutil.rmtree(base, ignore_errors=True)

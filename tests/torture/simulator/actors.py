@@ -15,7 +15,7 @@ from confstream.errors import (
     UnavailableError,
 )
 from confstream.journal.journal import Journal
-from confstream.journal.phase import Phase, UplinkSettings
+from confstream.journal.phase import SPOOL_BYTES_MAX, Phase, UplinkSettings
 from confstream.log.reader import LogReader
 from confstream.presence import is_missing
 from confstream.restorer import RestoreOptions, restore
@@ -29,14 +29,18 @@ ENDS_SECONDS = 6 * 3600.0
 """By when everything is published once nothing goes wrong any more."""
 
 _KILLED_WITHIN = 150
+_SCARCE_BYTES = 4096
 
 
 @dataclass
 class Writer:
     """One tree with its journal, and what is known to be in it.
 
-    *files* is what was acknowledged; of the paths in *begun* it may also be
-    what is being written, all of it or nothing.
+    *files* is what was acknowledged; it may also be as one of *begun* would
+    have it, all of it or nothing: what is being written, and what was refused
+    since the last write that was not. In *loose* is what was recorded and
+    found no room in its place. What is *outdated* was
+    replaced later: a journal that may not hold more merges it away.
     """
 
     world: World
@@ -44,7 +48,9 @@ class Writer:
     tree: Path
     state: Path | None = None
     files: dict[str, bytes | None] = field(default_factory=dict)
-    begun: dict[str, bytes | None] = field(default_factory=dict)
+    begun: list[dict[str, bytes | None]] = field(default_factory=list)
+    loose: dict[str, bytes | None] = field(default_factory=dict)
+    outdated: set[Content] = field(default_factory=set)
     acknowledged: list[Content] = field(default_factory=list)
     offset_ns: int = 0
     left: int = 0
@@ -77,6 +83,7 @@ class Writer:
             snapshot_every=scenario.snapshot_every,
             pack_size=scenario.pack_size,
             grace_seconds=GRACE_SECONDS,
+            spool_bytes_max=_SCARCE_BYTES if scenario.scarce else SPOOL_BYTES_MAX,
         )
         journal = Journal.open(
             self.tree, world.url, state_dir=self.state, author=self.name, clock=world.clock(), settings=settings
@@ -85,7 +92,12 @@ class Writer:
         return journal
 
     def _work(self) -> None:
-        draw, journal = self.world.draw, self._open()
+        draw = self.world.draw
+        try:
+            journal = self._open()
+        except ConfstreamError as error:
+            self._tolerate(error)
+            return
         actions = [self._write, self._write, self._write, self._several, self._edit, self._delete, self._sync]
         if self.world.scenario.shared:
             # Of one tree several journals may follow what others write, but only one may write it.
@@ -126,7 +138,7 @@ class Writer:
         status = journal.status()
         self.phase = status.phase
         journal.close()
-        lost = set(self.acknowledged) - world.oracle.kept - world.oracle.forked
+        lost = set(self.acknowledged) - self._merged() - world.oracle.kept - world.oracle.forked
         assert not lost, f"{self.name} acknowledged {min(lost)[0]!r}, which is in neither log nor fork"
 
     def _new(self) -> tuple[str, bytes]:
@@ -150,23 +162,52 @@ class Writer:
             self._record(journal, {self.world.draw.choice(there): None})
 
     def _record(self, journal: Journal, wanted: dict[str, bytes | None]) -> None:
-        self.begun = wanted
-        with journal.transaction() as transaction:
-            for name, content in wanted.items():
-                if content is None:
-                    transaction.delete(name)
-                else:
-                    transaction.write(name, content)
-        self._acknowledge(wanted)
+        self.begun.append(wanted)
+        try:
+            with journal.transaction() as transaction:
+                for name, content in wanted.items():
+                    if content is None:
+                        transaction.delete(name)
+                    else:
+                        transaction.write(name, content)
+        except UnavailableError as error:
+            self._refused(wanted, error)
+        else:
+            self._acknowledge(wanted)
+
+    def _refused(self, wanted: dict[str, bytes | None], error: UnavailableError) -> None:
+        """Hold what the disk has against what a write says that found no room."""
+        self.world.say(f"{type(error).__name__}: {error}")
+        if not self.world.scenario.full:
+            raise error
+        found = {name: self._read(name) for name in wanted}
+        if "it is recorded" in str(error):
+            for name, content in found.items():
+                assert content in {self.files.get(name), wanted[name]}, f"{name} is neither what it was nor the new one"
+            self.loose |= wanted
+            self.files |= found
+            self.begun.clear()
+        else:
+            # It did not happen; a crash before the next one may bring it back.
+            old = {name: self.files.get(name) for name in wanted}
+            assert found == old, f"a write was refused, and {self.name} has {_first_difference(found, old)}"
 
     def _edit(self, journal: Journal) -> None:
         """Write as another program does, and have it captured."""
         name, content = self._new()
         self.edit(name, content)
+        self._outdate([name])
         self.files[name] = content
+        self.loose.pop(name, None)
+        for begun in self.begun:
+            begun.pop(name, None)
         self.world.say(f"edits {name}")
-        journal.capture()
-        self._acknowledge({name: content})
+        try:
+            journal.capture()
+        except UnavailableError as error:
+            self._tolerate(error)
+        else:
+            self._acknowledge({name: content})
 
     def edit(self, name: str, content: bytes) -> None:
         """Replace a file, from outside."""
@@ -181,13 +222,27 @@ class Writer:
         disk.outside("rename", new, path)
 
     def _acknowledge(self, written: dict[str, bytes | None]) -> None:
+        self._outdate(written)
         self.files |= written
-        self.begun = {}
+        self.begun.clear()
+        for name in written:
+            self.loose.pop(name, None)
         self.acknowledged += [
             (name.encode(), hashlib.sha256(content).digest())
             for name, content in written.items()
             if content is not None
         ]
+
+    def _outdate(self, names: Iterable[str]) -> None:
+        """Note that what *names* hold is about to be replaced."""
+        for name in names:
+            content = self.files.get(name)
+            if content is not None:
+                self.outdated.add((name.encode(), hashlib.sha256(content).digest()))
+
+    def _merged(self) -> set[Content]:
+        """Return what may be in no revision, for a journal that was not to hold more merged what waited."""
+        return self.outdated if self.world.scenario.scarce else set()
 
     def _sync(self, journal: Journal) -> None:
         before = [*self.acknowledged]
@@ -198,23 +253,25 @@ class Writer:
             return
         self.world.say("is in sync")
         if journal.status().phase not in {Phase.BEHIND, Phase.HELD}:
-            contents = set(before) - self.world.oracle.forked
+            contents = set(before) - self._merged() - self.world.oracle.forked
             self.world.oracle.check_kept(sorted(contents), self.name)
 
     def _tolerate(self, error: ConfstreamError) -> None:
         self.world.say(f"{type(error).__name__}: {error}")
         scenario = self.world.scenario
-        is_due = scenario.stale or (scenario.spoils and isinstance(error, IntegrityError))
+        is_due = scenario.stale or (scenario.spoils and isinstance(error, IntegrityError)) or self.world.is_full(error)
         if not is_due and not isinstance(error, (UnavailableError, FencedError)):
             raise error
 
     def _check(self, journal: Journal) -> None:
         """Hold the disk, and what the journal says of it, against what was acknowledged (P4)."""
-        found = {name: self._read(name) for name in {*self.files, *self.begun}}
+        found = {name: self._read(name) for name in {*self.files, *self.loose}.union(*self.begun)}
         old = {name: self.files.get(name) for name in found}
-        allowed = [old, old | self.begun]
+        old |= {name: content for name, content in self.loose.items() if found[name] == content}
+        allowed = [old, *(old | begun for begun in self.begun)]
         assert found in allowed, f"after a restart {self.name} has {_first_difference(found, allowed[-1])}"
-        self.files, self.begun = found, {}
+        self._outdate(name for name, content in found.items() if content != self.files.get(name))
+        self.files, self.begun, self.loose = found, [], {}
         for name, content in sorted(found.items()):
             try:
                 recorded: bytes | None = journal.read(name)
@@ -350,6 +407,10 @@ class Restorer:
             world.say(str(error))
             if not (world.scenario.spoils or world.scenario.stale):
                 raise
+        except ConfstreamError as error:
+            world.say(str(error))
+            if not world.is_full(error):
+                raise
         else:
             world.say(f"restored: {report.outcome} {report.revision}")
             done.append(report.revision or 0)
@@ -383,9 +444,11 @@ class Weathermaker:
     packer: Packer
     pauses: int = 0
     jumps: int = 0
+    is_full: bool = False
 
     def live(self) -> None:
         world, draw = self.world, self.world.draw
+        world.disk.full_for = self._is_full_for
         while not world.is_over:
             self._change()
             world.scheduler.sleep(int(draw.choice([5, 30, 600]) * draw.random() * SECOND))
@@ -394,15 +457,24 @@ class Weathermaker:
         """Let everything be well from now on."""
         weather = self.world.weather
         weather.fault_rate = weather.spoiled_rate = weather.stale_seconds = 0.0
+        self.is_full = False
         for process in self.world.processes:
             process.paused_until_ns = 0
             process.until_kill = 0
+
+    def _is_full_for(self, process: Process) -> bool:
+        return self.is_full and process.name not in {"reader", "packer"}
 
     def _change(self) -> None:
         world, draw = self.world, self.world.draw
         weather, scenario = world.weather, world.scenario
         if scenario.faults:
             weather.fault_rate = draw.choice([0.0, 0.02, 0.1, 0.1, 0.4, 1.0 if draw.random() < 1 / 4 else 0.0])
+        if scenario.scarce and draw.random() < 1 / 3:
+            weather.fault_rate = 1.0
+        if scenario.full:
+            self.is_full = draw.random() < 1 / 3
+            world.say("the disk is full" if self.is_full else "the disk has room")
         weather.spoiled_rate = draw.choice([0.0, 0.02, 0.2]) if scenario.spoils else 0.0
         weather.stale_seconds = draw.choice([0.0, 5.0, 120.0]) if scenario.stale else 0.0
         weather.delay_seconds = draw.choice([0.002, 0.05, 0.05, 2.0])

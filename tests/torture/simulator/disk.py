@@ -5,6 +5,7 @@ blocks try: it has not unwound, it is gone.
 """
 
 import contextlib
+import errno
 import functools
 import os
 import threading
@@ -19,6 +20,11 @@ _CHANGING = (
     "unlink", "utime",
 )  # fmt: skip
 _CREATES = os.O_CREAT | os.O_TRUNC
+_NEEDS_ROOM = {
+    "create": 0.5, "fdatasync": 0.2, "fsync": 0.2, "link": 0.2, "mkdir": 0.5, "pwrite": 0.9, "rename": 0.1,
+    "renameat2": 0.1, "symlink": 0.2, "write": 0.9,
+}  # fmt: skip
+"""How often a call fails on a full disk: some find a little room, or what they need is there already."""
 Hook = Callable[[str, tuple[Any, ...]], None]
 
 
@@ -32,7 +38,8 @@ class Disk:
         self._scheduler = scheduler
         self._applied = applied
         self._step = step
-        self.calls = 0
+        self.calls = self.refusals = 0
+        self.full_for: Callable[[Process], bool] = lambda _: False
         self._real: dict[str, Callable[..., Any]] = {}
 
     @contextlib.contextmanager
@@ -65,6 +72,12 @@ class Disk:
                 self._real["close"](descriptor)
         process.descriptors.clear()
 
+    def _find_room(self, process: Process, name: str) -> None:
+        rate = _NEEDS_ROOM.get(name, 0.0)
+        if rate and self.full_for(process) and self._scheduler.draw.random() < rate:
+            self.refusals += 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def _urandom(self, size: int) -> bytes:
         if self._process() is None:
             return bytes(self._real["urandom"](size))
@@ -82,6 +95,7 @@ class Disk:
                 return call(*arguments, **named)
             self.calls += 1
             self._step(process, name)
+            self._find_room(process, name)
             result = call(*arguments, **named)
             self._applied(name, arguments)
             return result
@@ -101,6 +115,12 @@ class Disk:
                     process.until_kill = -1
                     write(descriptor, content[: len(content) // 2])
                 raise
+            try:
+                self._find_room(process, "write")
+            except OSError:
+                if len(content) > 1 and self._scheduler.draw.random() < 1 / 2:
+                    return int(write(descriptor, content[: len(content) // 2]))
+                raise
         return int(write(descriptor, content))
 
     def _open(self, path: Any, flags: int, *arguments: Any, **named: Any) -> int:
@@ -108,6 +128,7 @@ class Disk:
         if process is not None and flags & _CREATES:
             self.calls += 1
             self._step(process, "create")
+            self._find_room(process, "create")
         descriptor = int(self._real["open"](path, flags, *arguments, **named))
         if process is not None:
             process.descriptors.add(descriptor)

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import errno
 import gc
 import hashlib
 import importlib
@@ -31,11 +32,18 @@ TAIL_LINES = 60
 GRACE_SECONDS = 3600.0
 
 
+_PARTS = (
+    "restorer", "reader", "spoils", "jumps", "faults", "kills", "pauses", "packer", "fresh", "stale", "scarce", "full",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What may happen in a history; every part can be switched off, to find the smallest one that fails.
 
-    With *batches*, writers write several files at once and nothing else.
+    With *batches*, writers write several files at once and nothing else. With
+    *scarce*, journals may hold little, and long outages have them merge what
+    waits. With *full*, the disk of writers and restores is full at times.
     """
 
     storage: str = "s3"
@@ -57,6 +65,8 @@ class Scenario:
     snapshot_every: int = 5
     actions: int = 24
     batches: bool = False
+    scarce: bool = False
+    full: bool = False
 
     @classmethod
     def choose(cls, draw: random.Random) -> "Scenario":
@@ -81,11 +91,13 @@ class Scenario:
             pack_size=draw.choice([2, 4, 9]),
             snapshot_every=draw.choice([2, 5, 50]),
             actions=draw.choice([8, 24, 24, 60]),
+            scarce=draw.random() < 1 / 4,
+            full=draw.random() < 1 / 4,
         )
 
     def smaller(self) -> Iterator["Scenario"]:
         """Yield this scenario with one thing less each."""
-        for name in ("restorer", "reader", "spoils", "jumps", "faults", "kills", "pauses", "packer", "fresh", "stale"):
+        for name in _PARTS:
             if getattr(self, name):
                 less: dict[str, Any] = {name: False}
                 yield replace(self, **less)
@@ -112,7 +124,7 @@ class World:
         self.replica = base / "replica"
         self.url = str(self.replica) if scenario.storage == "local" else "s3://simulated"
         self.processes: list[Process] = []
-        self.kills = self.operations = 0
+        self.kills = self.operations = self.merged = 0
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.digest = hashlib.sha256()
         self.is_over = False
@@ -125,6 +137,10 @@ class World:
         line = f"{self.scheduler.seconds:12.3f} {process.name if process else '-':10} {text}"
         self.tail.append(line)
         self.digest.update(line.encode("utf-8", "backslashreplace"))
+
+    def is_full(self, error: Exception) -> bool:
+        """Return whether *error* says that the disk is full, in a history where it may be."""
+        return self.scenario.full and os.strerror(errno.ENOSPC) in str(error)
 
     def step(self, what: str) -> None:
         """Count one operation; it may be the last one of this process."""
@@ -304,6 +320,7 @@ class _Listener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._world.say(f"{record.levelname}: {record.getMessage()}")
         text = self.format(record)
+        self._world.merged += getattr(record, "fields", {}).get("fewer", 0)
         if getattr(record, "event", "") == "bug":
             self._world.scheduler.fail(text)
 
