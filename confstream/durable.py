@@ -27,6 +27,8 @@ _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _TEMP_PREFIX = b".confstream-"
 _TEMP_SUFFIX = b".tmp"
 _SYNCED_TOGETHER, _SYNC_WORKERS = 128, 16
+_LEVELS_MAX = 128
+"""How many directories are kept open: no more than any system lets a process have."""
 
 
 def open_root(root: Path) -> int:
@@ -74,42 +76,89 @@ def opened_parent(root: int, path: bytes, *, listable: bool = False) -> Iterator
 
 
 class Parent:
-    """The directory that holds a path below the open *root*, kept open for what comes next in the same one."""
+    """The directories that hold paths below the open *root*, each kept open for what comes next in or below it.
+
+    Paths that come in an order, those of one directory together, cost one
+    ``open`` for every directory, however deep it is.
+    """
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._open: tuple[bytes, int] | None = None
+        # From the root to the innermost that is open; what is too deep for one descriptor each is the last level.
+        self._levels: list[tuple[bytes, int]] = []
 
     def of(self, path: bytes) -> int:
         """Return the directory around *path*, as ``opened_parent`` opens it; it stays open until another is asked."""
-        directory = path.rpartition(b"/")[0]
-        if self._open is None or self._open[0] != directory:
-            self.close()
-            with opened(self._root, directory, listable=False) as descriptor:
-                self._open = directory, os.dup(descriptor)
-        return self._open[1]
+        return self.directory(path.rpartition(b"/")[0])
 
-    def is_of(self, path: bytes) -> bool:
-        """Return whether it is what is open that holds *path*."""
-        return self._open is not None and self._open[0] == path.rpartition(b"/")[0]
+    def directory(self, path: bytes) -> int:
+        """Return the directory *path* itself, open for searching, as long as ``of`` keeps what it returns."""
+        names = _names_of(path)
+        self._drop(self._shared(names))
+        for name in names[len(self._levels) :]:
+            self._levels.append((name, _entered(self._innermost, name)))
+        return self._innermost
 
-    def leave(self) -> None:
-        """Close it; raise ``OSError`` if its path leads somewhere else by now, so that what was done was done there."""
-        if self._open is None:
-            return
-        directory, descriptor = self._open
-        try:
-            with opened(self._root, directory, listable=False) as found:
-                if not os.path.sameopenfile(found, descriptor):
-                    raise FileNotFoundError(errno.ENOENT, "the directory was moved away", os.fsdecode(directory))
-        finally:
-            self.close()
+    def leave(self, path: bytes | None = None) -> None:
+        """Close those that do not hold *path*, all without one.
+
+        Raise ``OSError`` if the name of one leads somewhere else by now, so that what was done was done there.
+        """
+        kept = 0 if path is None else self._shared(_names_of(path.rpartition(b"/")[0]))
+        while len(self._levels) > kept:
+            name, descriptor = self._levels.pop()
+            try:
+                found = _entered(self._innermost, name)
+                try:
+                    if not os.path.sameopenfile(found, descriptor):
+                        raise FileNotFoundError(errno.ENOENT, "the directory was moved away", os.fsdecode(name))
+                finally:
+                    os.close(found)
+            finally:
+                os.close(descriptor)
 
     def close(self) -> None:
         """Close what is open."""
-        if self._open is not None:
-            os.close(self._open[1])
-            self._open = None
+        self._drop(0)
+
+    @property
+    def _innermost(self) -> int:
+        return self._levels[-1][1] if self._levels else self._root
+
+    def _shared(self, names: list[bytes]) -> int:
+        """Return how many of what is open lead to *names*."""
+        count = 0
+        for (name, _), wanted in zip(self._levels, names, strict=False):
+            if name != wanted:
+                break
+            count += 1
+        return count
+
+    def _drop(self, kept: int) -> None:
+        while len(self._levels) > kept:
+            os.close(self._levels.pop()[1])
+
+
+def _names_of(path: bytes) -> list[bytes]:
+    """Return what to open one after the other to get to the directory *path*."""
+    names = path.split(b"/", _LEVELS_MAX - 1)
+    return names if path else []
+
+
+def _entered(above: int, path: bytes) -> int:
+    """Return the directory *path* below the open directory *above*, open for searching."""
+    descriptor = above
+    try:
+        for part in path.split(b"/"):
+            child = os.open(part, _SEARCH, dir_fd=descriptor)
+            if descriptor != above:
+                os.close(descriptor)
+            descriptor = child
+    except BaseException:
+        if descriptor != above:
+            os.close(descriptor)
+        raise
+    return descriptor
 
 
 def sync(descriptor: int, *, content_only: bool = False) -> None:

@@ -112,18 +112,18 @@ class _Switch:
 
     def run(self) -> Finished:
         """Do everything; return what was done."""
-        with contextlib.closing(self._place), self._staging() as staging:
-            self._verify(staging)
-            self._open_directories()
-            for action in self._marker.actions:
-                self._checkpoint(str(action))
-                self._do(action, staging)
-            self._place.leave()
-        with durable.syncing(durable.sync_directory) as syncing:
-            self._close_directories(syncing)
-            self._checkpoint("sync directories")
-            for path in sorted(self._touched):
-                self._sync(path, syncing)
+        with contextlib.closing(self._place):
+            with self._staging() as staging:
+                self._verify(staging)
+                self._open_directories()
+                for action in self._marker.actions:
+                    self._checkpoint(str(action))
+                    self._do(action, staging)
+                self._place.leave()
+            with durable.syncing(durable.sync_directory) as syncing:
+                self._close_directories(syncing)
+                self._checkpoint("sync directories")
+                self._sync(syncing)
         # The marker goes last: until then this tree is told to be unfinished.
         self._checkpoint("remove the marker")
         try:
@@ -202,11 +202,11 @@ class _Switch:
 
     def _do(self, action: Action, staging: int) -> None:
         self._touched.add(action.path.rpartition(b"/")[0])
+        # Before anything else: it may be one of the open directories that has to go, or has gone.
+        self._place.leave(action.path)
         if action.verb in _FILLED:
             self._place.put_file(action, staging, is_dressed=action.path in self._dressed)
             return
-        # It may be the very directory of the last file that has to go, or has gone.
-        self._place.leave()
         match action.verb:
             case Verb.SET_ASIDE:
                 self._place.set_aside(action.path)
@@ -238,14 +238,16 @@ class _Switch:
             self._touched.discard(path)
             self._place.put_directory_meta(wanted[path], syncing)
 
-    def _sync(self, path: bytes, syncing: durable.Syncing) -> None:
-        try:
-            with durable.opened(self._root, path) as descriptor:
-                syncing.add(os.dup(descriptor))
-        except OSError as error:
-            # Removed by this plan, or closed to this process: then it was synced when it was closed.
-            if error.errno not in {*_GONE, errno.EACCES}:
-                raise
+    def _sync(self, syncing: durable.Syncing) -> None:
+        with contextlib.closing(durable.Parent(self._root)) as parents:
+            for path in sorted(self._touched):
+                try:
+                    with durable.opened(parents.directory(path), b"") as descriptor:
+                        syncing.add(os.dup(descriptor))
+                except OSError as error:
+                    # Removed by this plan, or closed to this process: then it was synced when it was closed.
+                    if error.errno not in {*_GONE, errno.EACCES}:
+                        raise
 
 
 def _as_staged(staging: int, staged: Staged, entry: Entry) -> os.stat_result | None:

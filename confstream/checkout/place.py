@@ -32,7 +32,6 @@ class Place:
         self.not_owned: set[bytes] = set()
         self.not_moded: set[bytes] = set()
         self.aside_used: bytes | None = None
-        self._root = root
         self._state = state
         self._marker = marker
         self._owner = state_owner
@@ -41,19 +40,24 @@ class Place:
         self._since_ns = os.stat(MARKER, dir_fd=state).st_mtime_ns
         self._parent = durable.Parent(root)
 
-    def leave(self) -> None:
-        """Be done with the directory that files were put into; raise ``OSError`` if somebody moved it meanwhile."""
-        self._parent.leave()
+    def leave(self, path: bytes | None = None) -> None:
+        """Be done with directories, but those that hold *path*; raise ``OSError`` if somebody moved one meanwhile."""
+        self._parent.leave(path)
 
     def close(self) -> None:
-        """Let go of that directory, wherever it is."""
+        """Let go of all directories, wherever they are."""
         self._parent.close()
+
+    def _opened(self, path: bytes) -> tuple[int, bytes]:
+        """Return the directory that holds *path*, which stays open for the next one, and the name in it."""
+        return self._parent.of(path), path.rpartition(b"/")[2]
 
     def set_aside(self, path: bytes, *, planned: bool = True) -> None:
         """Move *path* to the aside directory, under the same path; a planned move is done once."""
         parts = path.split(b"/")
         folder = b"/".join((ASIDE, self._marker.aside, *parts[:-1]))
-        with durable.opened_parent(self._root, path, listable=True) as (parent, name):
+        parent, name = self._opened(path)
+        with durable.opened(parent, b"") as listing:
             status = _status(parent, name)
             if status is None:
                 return
@@ -77,19 +81,19 @@ class Place:
                     set_mode(target, free, stat.S_IMODE(status.st_mode))
                 self.aside_used = b"/".join((STATE, ASIDE, self._marker.aside))
                 durable.sync_directory(target)
-            durable.sync_directory(parent)
+            durable.sync_directory(listing)
 
     def remove_file(self, path: bytes) -> bool:
         """Remove the file or symlink *path*; return whether it was there. A directory stays."""
         try:
-            with durable.opened_parent(self._root, path) as (parent, name):
-                status = _status(parent, name)
-                if status is None or stat.S_ISDIR(status.st_mode):
-                    return False
-                if self._is_edited(status):
-                    self.set_aside(path, planned=False)
-                    return True
-                os.unlink(name, dir_fd=parent)
+            parent, name = self._opened(path)
+            status = _status(parent, name)
+            if status is None or stat.S_ISDIR(status.st_mode):
+                return False
+            if self._is_edited(status):
+                self.set_aside(path, planned=False)
+                return True
+            os.unlink(name, dir_fd=parent)
         except OSError as error:
             if error.errno not in _GONE:
                 raise
@@ -99,8 +103,8 @@ class Place:
     def remove_directory(self, path: bytes) -> bool | None:
         """Remove the directory *path*; return whether it was there, ``None`` if it holds something."""
         try:
-            with durable.opened_parent(self._root, path) as (parent, name):
-                os.rmdir(name, dir_fd=parent)
+            parent, name = self._opened(path)
+            os.rmdir(name, dir_fd=parent)
         except OSError as error:
             if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:
                 return None
@@ -111,40 +115,35 @@ class Place:
 
     def make_directory(self, path: bytes) -> None:
         """Make the directory *path*, open to its owner only; its mode comes at the end."""
-        with durable.opened_parent(self._root, path) as (parent, name):
-            try:
+        parent, name = self._opened(path)
+        try:
+            os.mkdir(name, PRIVATE, dir_fd=parent)
+        except FileExistsError:
+            status = _status(parent, name)
+            if status is None or not stat.S_ISDIR(status.st_mode):
+                self.set_aside(path, planned=False)
                 os.mkdir(name, PRIVATE, dir_fd=parent)
-            except FileExistsError:
-                status = _status(parent, name)
-                if status is None or not stat.S_ISDIR(status.st_mode):
-                    self.set_aside(path, planned=False)
-                    os.mkdir(name, PRIVATE, dir_fd=parent)
-                else:
-                    self.open_directory(path)
+            else:
+                self.open_directory(path)
 
     def open_directory(self, path: bytes) -> None:
         """Let the owner of the directory *path* write in it until its mode is set at the end."""
         try:
-            with durable.opened_parent(self._root, path) as (parent, name):
-                status = _status(parent, name)
-                if status is not None and stat.S_ISDIR(status.st_mode) and status.st_mode & PRIVATE != PRIVATE:
-                    set_mode(parent, name, stat.S_IMODE(status.st_mode) | PRIVATE)
+            parent, name = self._opened(path)
+            status = _status(parent, name)
+            if status is not None and stat.S_ISDIR(status.st_mode) and status.st_mode & PRIVATE != PRIVATE:
+                set_mode(parent, name, stat.S_IMODE(status.st_mode) | PRIVATE)
         except OSError as error:
             # If it really cannot be written in, the write says so.
             if error.errno not in {*_GONE, *_NOT_ALLOWED}:
                 raise
 
     def put_file(self, action: Action, staging: int, *, is_dressed: bool = False) -> None:
-        """Move the staged content of *action* to its path, with owner, mode and time; it has them if it *is_dressed*.
-
-        Its directory stays open for the next file, until ``leave``.
-        """
+        """Move what is staged for *action* to its path, with owner, mode and time; it has them if it *is_dressed*."""
         entry, staged = action.entry, self._marker.staged[action.path].name
         if entry is None or not (is_dressed or _status(staging, staged)):
             return
-        if not self._parent.is_of(action.path):
-            self.leave()
-        parent, name = self._parent.of(action.path), action.path.rpartition(b"/")[2]
+        parent, name = self._opened(action.path)
         status = _status(parent, name)
         if status is not None and stat.S_ISREG(status.st_mode) and status.st_ino in self._placed:
             raise IntegrityError(
@@ -170,29 +169,29 @@ class Place:
         entry = action.entry
         if entry is None:
             return
-        with durable.opened_parent(self._root, action.path) as (parent, name):
-            status = _status(parent, name)
-            linked = status is not None and stat.S_ISLNK(status.st_mode)
-            if linked and os.readlink(name, dir_fd=parent) == entry.target:
-                self._give(parent, name, action)
-                return
-            if status is not None and (stat.S_ISDIR(status.st_mode) or self._is_edited(status)):
-                self.set_aside(action.path, planned=False)
+        parent, name = self._opened(action.path)
+        status = _status(parent, name)
+        linked = status is not None and stat.S_ISLNK(status.st_mode)
+        if linked and os.readlink(name, dir_fd=parent) == entry.target:
+            self._give(parent, name, action)
+            return
+        if status is not None and (stat.S_ISDIR(status.st_mode) or self._is_edited(status)):
+            self.set_aside(action.path, planned=False)
 
-            def link(directory: int, temporary: bytes) -> None:
-                os.symlink(entry.target, temporary, dir_fd=directory)
-                self._give(directory, temporary, action)
+        def link(directory: int, temporary: bytes) -> None:
+            os.symlink(entry.target, temporary, dir_fd=directory)
+            self._give(directory, temporary, action)
 
-            temporary = b"link"
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=staging)
-            link(staging, temporary)
-            try:
-                os.rename(temporary, name, src_dir_fd=staging, dst_dir_fd=parent)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                self._across(parent, name, lambda temporary: link(parent, temporary))
+        temporary = b"link"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=staging)
+        link(staging, temporary)
+        try:
+            os.rename(temporary, name, src_dir_fd=staging, dst_dir_fd=parent)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._across(parent, name, lambda temporary: link(parent, temporary))
 
     def _is_edited(self, status: os.stat_result) -> bool:
         """Return whether somebody touched a file since the switch began: then nobody has recorded it (P1)."""
@@ -200,12 +199,12 @@ class Place:
 
     def put_meta(self, action: Action) -> None:
         """Give the file or symlink of *action* its owner and mode; its content is right."""
-        with durable.opened_parent(self._root, action.path) as (parent, name):
-            status = _status(parent, name)
-            if status is not None and action.entry is not None and not stat.S_ISDIR(status.st_mode):
-                self._give(parent, name, action)
-                if stat.S_ISREG(status.st_mode):
-                    self._set_mode(parent, name, action.path, action.entry.mode)
+        parent, name = self._opened(action.path)
+        status = _status(parent, name)
+        if status is not None and action.entry is not None and not stat.S_ISDIR(status.st_mode):
+            self._give(parent, name, action)
+            if stat.S_ISREG(status.st_mode):
+                self._set_mode(parent, name, action.path, action.entry.mode)
 
     def put_directory_meta(self, action: Action, syncing: durable.Syncing) -> None:
         """Give the directory of *action* its owner and mode, and leave it to *syncing*."""
@@ -213,10 +212,8 @@ class Place:
         if entry is None:
             return
         try:
-            with (
-                durable.opened_parent(self._root, action.path) as (parent, name),
-                durable.opened(parent, name) as descriptor,
-            ):
+            parent, name = self._opened(action.path)
+            with durable.opened(parent, name) as descriptor:
                 status = os.fstat(descriptor)
                 if action.owner is not None and action.owner != (status.st_uid, status.st_gid):
                     with self._noting(self.not_owned, action.path):

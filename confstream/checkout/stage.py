@@ -148,13 +148,19 @@ def _verified(content: bytes, entry: Entry) -> bytes:
 
 def _check_ground(root: int, actions: Sequence[Action], expected: Mapping[bytes, Stamp]) -> None:
     """Refuse if what is on the disk is not what the plan was made for (P1)."""
+    with contextlib.closing(durable.Parent(root)) as parents:
+        _check_paths(parents, os.fstat(root).st_dev, actions, expected)
+
+
+def _check_paths(
+    parents: durable.Parent, device: int, actions: Sequence[Action], expected: Mapping[bytes, Stamp]
+) -> None:
     cleared = {action.path for action in actions if action.verb in _CLEARED}
-    device = os.fstat(root).st_dev
     absent: set[bytes] = set()
     for action in actions:
         path = action.path
         # Below what is not there, nothing is.
-        found = None if path.rpartition(b"/")[0] in absent else _look(root, path, cleared)
+        found = None if path.rpartition(b"/")[0] in absent else _look(parents, path, cleared)
         if found is None:
             absent.add(path)
         if action.verb in {Verb.MKDIR, Verb.WRITE} and path not in cleared and found is not None:
@@ -180,10 +186,9 @@ def _check_again(root: int, state: int, actions: Sequence[Action], expected: Map
         raise
 
 
-def _look(root: int, path: bytes, cleared: set[bytes]) -> Stamp | None:
+def _look(parents: durable.Parent, path: bytes, cleared: set[bytes]) -> Stamp | None:
     try:
-        with durable.opened_parent(root, path) as (parent, name):
-            return Stamp.of(os.stat(name, dir_fd=parent, follow_symlinks=False))
+        return Stamp.of(os.stat(path.rpartition(b"/")[2], dir_fd=parents.of(path), follow_symlinks=False))
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -156,7 +156,7 @@ class _Reading:
         self._size_bytes_max = size_bytes_max
         # File systems stamp with the machine's own clock: no other can be compared with theirs.
         self._clock = SystemClock()
-        # The files of one directory come one after the other.
+        # The files of one directory come one after the other, and so do those below it.
         self._parent = durable.Parent(root)
 
     def take_all(self, found: Mapping[bytes, Stamp]) -> None:
@@ -224,7 +224,7 @@ class _Reading:
         return before is None or before[1] != entry
 
     def close(self) -> None:
-        """Release the directory that was read last."""
+        """Release the directories that are open."""
         self._parent.close()
 
     def _has_parent(self, path: bytes) -> bool:
@@ -244,7 +244,9 @@ class _Reading:
                     self._parent.of(path), path, found, self._size_bytes_max, databases=self._known_databases is None
                 )
             except UnstableError:
-                again = stamp_at(self._root, path)
+                # By its path from the root again: what is open may have been moved.
+                self._parent.close()
+                again = stamp_at(self._parent, path)
                 if again is None:
                     return
                 if attempt == _ATTEMPTS - 1 or again.kind is not found.kind:

@@ -82,24 +82,28 @@ def stamp(root: Path, path: bytes) -> Stamp | None:
     Raise ``RootGoneError`` without *root*, ``OSError`` if the system will not tell.
     """
     descriptor = open_root(root)
+    parents = durable.Parent(descriptor)
     try:
-        return stamp_at(descriptor, path)
+        return stamp_at(parents, path)
     finally:
+        parents.close()
         os.close(descriptor)
 
 
 def stamps(root: Path, paths: Iterable[bytes]) -> Iterator[tuple[bytes, Stamp | None]]:
     """Yield each of *paths* with its ``stamp``; a directory comes before what is below it."""
     descriptor = open_root(root)
+    parents = durable.Parent(descriptor)
     absent: set[bytes] = set()
     try:
         for path in paths:
             # Below what is not there, nothing is.
-            found = None if path.rpartition(b"/")[0] in absent else stamp_at(descriptor, path)
+            found = None if path.rpartition(b"/")[0] in absent else stamp_at(parents, path)
             if found is None:
                 absent.add(path)
             yield path, found
     finally:
+        parents.close()
         os.close(descriptor)
 
 
@@ -247,11 +251,10 @@ def root_stamp(descriptor: int) -> Stamp:
     return found
 
 
-def stamp_at(root: int, path: bytes) -> Stamp | None:
-    """Return the stamp of *path* in the open directory *root*, or ``None``."""
+def stamp_at(parents: durable.Parent, path: bytes) -> Stamp | None:
+    """Return the stamp of *path* in one of *parents*, or ``None``."""
     try:
-        with durable.opened_parent(root, path) as (parent, name):
-            return Stamp.of(os.stat(name, dir_fd=parent, follow_symlinks=False))
+        return Stamp.of(os.stat(path.rpartition(b"/")[2], dir_fd=parents.of(path), follow_symlinks=False))
     except OSError as error:
         if error.errno in GONE:
             return None

@@ -1,11 +1,13 @@
 """Files relative to directory descriptors."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -196,10 +198,10 @@ def test_a_parent_stays_open_for_what_comes_next_in_it_and_notices_that_it_was_m
     before = open_descriptors()
     parent = durable.Parent(descriptor)
 
-    first = parent.of(b"d/e/a")
-    assert (parent.of(b"d/e/b"), parent.is_of(b"d/e/c"), parent.is_of(b"d/e")) == (first, True, False)
+    assert parent.of(b"d/e/a") == parent.of(b"d/e/b") == parent.directory(b"d/e")
+    assert os.path.samestat(os.fstat(parent.of(b"d/e/a")), (tmp_path / "d" / "e").stat())
     parent.leave()
-    assert not parent.is_of(b"d/e/c")
+    assert open_descriptors() == before
 
     parent.of(b"d/e/a")
     (tmp_path / "d" / "e").rename(tmp_path / "f")
@@ -208,6 +210,63 @@ def test_a_parent_stays_open_for_what_comes_next_in_it_and_notices_that_it_was_m
     with pytest.raises(FileNotFoundError):
         parent.leave()
     parent.leave()
+    assert open_descriptors() == before
+
+
+def test_however_deep_they_are_directories_in_order_are_opened_once_each(
+    tmp_path: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = "/".join("d" * 100)
+    for branch in ("a", "b", "c"):
+        (tmp_path / deep / branch).mkdir(parents=True)
+    opened: list[bytes] = []
+    original = os.open
+
+    def count(path: bytes, *arguments: Any, **named: Any) -> int:
+        opened.append(path)
+        return original(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", count)
+    before = open_descriptors()
+    with contextlib.closing(durable.Parent(descriptor)) as parent:
+        for branch in ("a", "b", "c"):
+            for name in ("1", "2"):
+                held = parent.of(f"{deep}/{branch}/{name}".encode())
+                assert os.path.samestat(os.fstat(held), (tmp_path / deep / branch).stat())
+        assert len(opened) == 103
+        assert parent.directory(b"") == descriptor
+        assert open_descriptors() == before
+
+
+def test_what_is_deeper_than_descriptors_are_for_is_found_as_well(tmp_path: Path, descriptor: int) -> None:
+    deep = "/".join("d" * 300)
+    (tmp_path / deep).mkdir(parents=True)
+    before = open_descriptors()
+    parent = durable.Parent(descriptor)
+
+    assert os.path.samestat(os.fstat(parent.directory(deep.encode())), (tmp_path / deep).stat())
+    assert open_descriptors() - before < 200
+    parent.leave(b"d/d/file")
+    assert open_descriptors() - before == 2
+    with pytest.raises(FileNotFoundError):
+        parent.of(f"{deep}/e/f".encode())
+    parent.leave()
+    assert open_descriptors() == before
+
+
+def test_a_directory_above_that_was_moved_away_is_noticed_once_it_is_left(tmp_path: Path, descriptor: int) -> None:
+    (tmp_path / "d" / "e" / "f").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    before = open_descriptors()
+    with contextlib.closing(durable.Parent(descriptor)) as parent:
+        parent.of(b"d/e/f/a")
+        (tmp_path / "d" / "e").rename(tmp_path / "other" / "e")
+        (tmp_path / "d" / "e").symlink_to("../other/e")
+        parent.leave(b"d/e/f/b")
+        parent.leave(b"d/e/b")
+
+        with pytest.raises(NotADirectoryError):
+            parent.leave(b"d/b")
     assert open_descriptors() == before
 
 
