@@ -359,8 +359,8 @@ VARIANTS = (
         (
             Edit(
                 "confstream.checkout.finish:_Switch.run",
-                "        for action in self._marker.actions:",
-                "        os.unlink(MARKER, dir_fd=self._state)\n        for action in self._marker.actions:",
+                "            for action in self._marker.actions:",
+                "            os.unlink(MARKER, dir_fd=self._state)\n            for action in self._marker.actions:",
             ),
             Edit(
                 "confstream.checkout.finish:_Switch.run",
@@ -374,7 +374,7 @@ VARIANTS = (
         "edit-overwritten",
         "what somebody writes while a restore is prepared is replaced",
         (
-            Edit("confstream.checkout.stage:_check_ground", "path in expected and", "False and"),
+            Edit("confstream.checkout.stage:_check_paths", "path in expected and", "False and"),
             Edit("confstream.checkout.place:Place._is_edited", "return status", "return False and status"),
         ),
         (f"{CHECKOUT}::test_p1_a_file_edited_after_it_was_scanned_is_refused",),
