@@ -6,12 +6,11 @@ secret is left, not its length and not a hash, which a short one would not survi
 """
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from itertools import accumulate
 
-from confstream.secrecy import CAMEL, MASK, PARTS, WORDS, is_secret_key, is_secret_path
+from confstream.secrecy import CAMEL, KEY_LENGTH_MAX, MASK, PARTS, WORDS, is_secret_key, is_secret_path
 
 # These name secrets and harmless things alike: the look of the value decides.
 _WEAK_WORDS = frozenset(["key", "salt", "seed", "hash", "signature", "session", "sid"])
@@ -32,6 +31,7 @@ _USER_INFO = re.compile(
     r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*+:/{1,2})(?:[^\s/?#@:]*+:(?![0-9]++(?:[/?#]|$)).*|[^\s/?#]*)@"
 )
 _QUERY = re.compile(r"([?&]([A-Za-z0-9_.%-]++)=)[^&#\s\"'<>]++")
+_QUERY_NAME = re.compile(r"[?&]([A-Za-z0-9_.%-]++)=")
 _KNOWN_URLS = re.compile(
     r"(hooks\.slack\.com/services/|discord(?:app)?\.com/api/webhooks/|api\.telegram\.org/bot|hc-ping\.com/|plus://)"
     r"[^\s\"'<>?#]++"
@@ -41,10 +41,14 @@ _PEM_INLINE = re.compile(r"(-----BEGIN [A-Z0-9 ]{1,60}-----)(?:(?!-----END ).)++
 _BEARER = re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9+/=_.~-]{8,}", re.IGNORECASE)
 
 _TAG = re.compile(r"<([A-Za-z_][\w:.-]*+)(?:\s[^<>]*+)?>([^<]++)")
+_TAG_NAME = re.compile(r"<([A-Za-z_][\w:.-]*+)")
 _TAG_OPEN = re.compile(r"<([A-Za-z_][\w:.-]*+)(?:\s[^<>]*+)?>\s*$")
-_NAMED = re.compile(r"[\"']?\b(?:name|key|id)[\"']?\s*[:=]\s*[\"']?([\w.-]{1,100})[\"']?\s*", re.IGNORECASE)
+# Begins with what few letters are, which makes a long line a quick one.
+_NAMED = re.compile(
+    r"[nNkKiI\u0130\u0131\u212a](?<=\b.)(?i:(?<=n)ame|(?<=k)ey|(?<=i)d)[\"']?\s*[:=]\s*[\"']?([\w.-]++)[\"']?\s*"
+)
 _NAMED_VALUE = re.compile(r"([\"']?\bvalue[\"']?\s*[:=]\s*)\S.*$", re.IGNORECASE)
-_OPTION = re.compile(r"(?<!\S)(--([A-Za-z][A-Za-z0-9-]*+)\s+)(\"[^\"]*+\"?|'[^']*+'?|\S++)")
+_OPTION = re.compile(r"(--(?<!\S--)([A-Za-z][A-Za-z0-9-]*+)\s+)(\"[^\"]*+\"?|'[^']*+'?|\S++)")
 _LINE_KEY = re.compile(
     r"([\s\ufeff]*+(?:- +|export +|[;#]+ *)*+)([^\s:=\"'{\[<][^:={\[<\"']{0,199}?)\s*+([:=])(?=[\s\S])"
 )
@@ -53,12 +57,18 @@ _VALUE = re.compile(r"\"(?:[^\"\\]++|\\.)*+\"|'(?:[^'\\]++|\\.)*+'|\[[^\[\]{}]*+
 _BLOCK_KEY = re.compile(r"(\s*+(?:- +)*+[\w.\"'$-]++\s*+[:=]\s)\s*\S")
 _OPENERS, _CLOSERS = "[{", "]}"
 
-# Without one of these, and of the words above, there is nothing in a line to be masked. The letters are those that
-# a pattern takes for another one where case does not count.
-_SIGNS = (":/", "?", ".com/", ".org/", _PEM_BEGIN, "\u0130", "\u0131", "\u017f", "\u212a")
-_NEEDLES = frozenset([*PARTS, *WORDS, *_WEAK_WORDS, "auth", "basic"])
-_SQUEEZED = re.compile(r"[^a-z0-9\n]+")
-_SQUEEZE = dict.fromkeys(code for code in range(128) if not _SQUEEZED.sub("", chr(code)))
+# Without one of these there is nothing in a line to be masked: a token, and letters that a pattern takes for another
+# one where case does not count.
+_SIGNS = (_PEM_BEGIN, "hooks.slack.com/services/", "api.telegram.org/bot", "hc-ping.com/", "plus://")
+_ODD_LETTERS = ("\u0130", "\u0131", "\u017f", "\u212a")
+# Nor without a word, whole or not, or what is told without regard to anything but letters and digits.
+_LOOSE_WORDS = ("auth", "otp")
+_WHOLE_WORDS = tuple(
+    sorted({*WORDS, *_WEAK_WORDS, "basic"} - {w for w in WORDS if "auth" in w or w in {"otp", "totp"}})
+)
+_SQUEEZED_PARTS = ("pass", *(part for part in PARTS if not part.startswith("pass") and not part.endswith("key")))
+_SQUEEZED_KEYS = tuple(part for part in PARTS if part.endswith("key"))
+_UNSQUEEZED = bytes(sorted({*range(256)} - {*b"abcdefghijklmnopqrstuvwxyz0123456789\n"}))
 
 
 def mask_line(line: str) -> str:
@@ -77,11 +87,19 @@ def mask_text(text: str, path: bytes | str = b"") -> str:
         name = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
         keyed = name.lower().endswith((".yaml", ".yml"))
         return "".join(_mask_all(line, keyed) for line in _lines(text))
-    state, lines = _State(), list(_lines(text))
-    suspect = _suspects(text, lines)
-    return "".join(
-        line if state.is_idle and index not in suspect else state.mask(line) for index, line in enumerate(lines)
-    )
+    state, pieces, done = _State(), [], 0
+    for start in sorted(_suspects(text)):
+        if start < done:
+            continue
+        pieces.append(text[done:start])
+        done = start
+        while True:
+            end = text.find("\n", done) + 1 or len(text)
+            pieces.append(state.mask(text[done:end]))
+            done = end
+            if state.is_idle or done == len(text):
+                break
+    return f"{''.join(pieces)}{text[done:]}" if done else text
 
 
 class _State:
@@ -127,7 +145,7 @@ class _State:
         masked, opened = _masked_line(body)
         if opened is not None:
             self._follow(body, body[opened[1] :], opened[0])
-        elif (tag := _TAG_OPEN.search(body)) and is_secret_key(tag[1]):
+        elif body.rstrip()[-1:] == ">" and (tag := _TAG_OPEN.search(body)) and is_secret_key(tag[1]):
             self._until = f"</{tag[1]}"
         self._begin_pem(body)
         return masked
@@ -153,11 +171,14 @@ class _State:
 
 def _masked_line(line: str) -> tuple[str, tuple[int, int] | None]:
     """Return *line* masked, and where a secret key that may go on below stands and its value begins."""
+    # Each step is taken only where there is something for it: a script may be one line of 100,000 letters.
     masked = _PEM_INLINE.sub(rf"\1{MASK}", line) if _PEM_BEGIN in line else line
     if ":/" in masked or "?" in masked or ".com/" in masked or ".org/" in masked:
-        masked = _URL_TOKEN.sub(_mask_url, masked)
-    masked = _BEARER.sub(rf"\1 {MASK}", masked)
-    if "<" in masked:
+        masked = _mask_urls(masked)
+    lowered = masked.lower()
+    if "earer" in lowered or "asic" in lowered or not lowered.isascii():
+        masked = _BEARER.sub(rf"\1 {MASK}", masked)
+    if "<" in masked and any(map(is_secret_key, _TAG_NAME.findall(masked))):
         masked = _TAG.sub(_mask_tag, masked)
     if "--" in masked:
         masked = _OPTION.sub(lambda m: m[1] + MASK if is_secret_key(m[2]) else m[0], masked)
@@ -173,25 +194,60 @@ def _masked_line(line: str) -> tuple[str, tuple[int, int] | None]:
     return _mask_pairs(masked)
 
 
-def _suspects(text: str, lines: Sequence[str]) -> set[int]:
-    """Return which of the *lines* of *text* may hold a secret, or begin one: few of any configuration do.
+def _suspects(text: str) -> set[int]:
+    """Return where the lines of *text* begin that may hold a secret, or begin one: few of any configuration do.
 
     No line is left out of which ``_State`` would mask anything if it had seen nothing before.
     """
-    lowered = text.lower()
-    squeezed = lowered.translate(_SQUEEZE) if lowered.isascii() else _SQUEEZED.sub("", lowered)
-    return _lines_with(_SIGNS, text, lines) | _lines_with(_NEEDLES, squeezed, squeezed.splitlines(keepends=True))
+    is_ascii = text.isascii()
+    # Each letter stays where it is: this is the only one of which two would be made.
+    lowered = text.lower() if is_ascii else text.replace("\u0130", "i").lower()
+    found: set[int] = set()
+    for needle in _SIGNS if is_ascii else (*_SIGNS, *_ODD_LETTERS):
+        found.update(_lines_with(needle, text))
+    ends = ((start, text.find("\n", start) + 1 or len(text)) for start in _lines_with("@", text))
+    found.update(start for start, end in ends if text.find(":/", start, end) >= 0)
+    for needle in _LOOSE_WORDS:
+        found.update(_lines_with(needle, lowered))
+    for needle in _WHOLE_WORDS:
+        found.update(_lines_with(needle, lowered, partial(_is_whole, text, len(needle))))
+    squeezed = lowered.encode("utf-8", "surrogatepass").translate(None, _UNSQUEEZED).decode("ascii")
+    told: set[int] = set()
+    for needle in _SQUEEZED_PARTS:
+        told.update(_lines_with(needle, squeezed))
+    told.update(_lines_with("key", squeezed, lambda at: squeezed.endswith(_SQUEEZED_KEYS, 0, at + 3)))
+    return found | _same_lines(told, squeezed, text) if told else found
 
 
-def _lines_with(needles: Iterable[str], text: str, lines: Iterable[str]) -> set[int]:
-    starts = list(accumulate(map(len, lines), initial=0))
-    found = set()
-    for needle in needles:
-        at = text.find(needle)
-        while at >= 0:
-            index = bisect_right(starts, at) - 1
-            found.add(index)
-            at = text.find(needle, starts[index + 1])
+def _lines_with(needle: str, text: str, accepts: Callable[[int], bool] = lambda _at: True) -> Iterator[int]:
+    """Yield where the lines of *text* begin that have *needle* somewhere that *accepts* takes."""
+    at = text.find(needle)
+    while at >= 0:
+        if accepts(at):
+            yield text.rfind("\n", 0, at) + 1
+            at = text.find("\n", at)
+            if at < 0:
+                return
+        at = text.find(needle, at + 1)
+
+
+def _is_whole(text: str, size: int, at: int) -> bool:
+    """Return whether what is *size* letters long *at* there in *text* may be a word of a key."""
+    first, last = text[at], text[at + size - 1]
+    before, after = text[at - 1 : at], text[at + size : at + size + 1]
+    if before.isascii() and before.isalnum() and (before.isupper() or not first.isupper()):
+        return False
+    return not (after.isascii() and after.isalnum() and (last.isupper() or not after.isupper()))
+
+
+def _same_lines(starts: Iterable[int], squeezed: str, text: str) -> set[int]:
+    """Return where the lines of *text* begin that begin at *starts* in *squeezed*, which has as many lines."""
+    ends = list(accumulate(map(len, text.split("\n"))))
+    found, number, done = set(), 0, 0
+    for start in sorted(starts):
+        number += squeezed.count("\n", done, start)
+        done = start
+        found.add(ends[number - 1] + number if number else 0)
     return found
 
 
@@ -199,7 +255,7 @@ def _mask_pairs(line: str) -> tuple[str, tuple[int, int] | None]:
     """Mask the values of secret keys anywhere in *line*."""
     pieces, done, opened = [], 0, None
     position = 0
-    while match := _KEY.search(line, position):
+    while match := _next_pair(line, position):
         position = match.end()
         key = match[1] or match[2] or match[3]
         if not _is_secret(key, line[position : position + 300].partition(",")[0]):
@@ -226,18 +282,30 @@ def _mask_pairs(line: str) -> tuple[str, tuple[int, int] | None]:
     return "".join(pieces) + line[done:], opened
 
 
+def _next_pair(line: str, position: int) -> re.Match[str] | None:
+    """Return the next key in *line* from *position* on that may be a secret's."""
+    return next(
+        (match for match in _KEY.finditer(line, position) if _may_be_secret(match[1] or match[2] or match[3])), None
+    )
+
+
+@lru_cache(maxsize=4096)
+def _may_be_secret(key: str) -> bool:
+    return is_secret_key(key.strip()) or _is_weak(key)
+
+
 def _is_secret(key: str, value: str) -> bool:
     if "." in key and _FILE_NAME.search(key) and _PLACE.match(value):
         # ``secrets.yaml:12:3: could not find expected ':'`` says where, not what.
         return False
     if is_secret_key(key.strip()):
         return True
-    return _is_weak(key[-64:]) and _WEAK_VALUE.match(value.strip()[:300]) is not None
+    return _is_weak(key) and _WEAK_VALUE.match(value.strip()[:300]) is not None
 
 
 @lru_cache(maxsize=4096)
 def _is_weak(key: str) -> bool:
-    return not _WEAK_WORDS.isdisjoint(word.lower() for word in CAMEL.split(key))
+    return len(key) <= KEY_LENGTH_MAX and not _WEAK_WORDS.isdisjoint(word.lower() for word in CAMEL.split(key))
 
 
 def _mask_named(line: str) -> str:
@@ -255,17 +323,36 @@ def _mask_tag(match: re.Match[str]) -> str:
     return match[0][: match.start(2) - match.start()] + MASK
 
 
-def _mask_url(match: re.Match[str]) -> str:
-    token = match[0]
-    if "/" not in token and "?" not in token and "&" not in token:
-        # No part of a URL that could hold a secret; most words of a line that has one somewhere are none.
-        return token
-    last = token.rfind("@")
-    if last >= 0 and ":/" in token:
+def _mask_urls(line: str) -> str:
+    if "@" in line and ":/" in line:
+        line = _mask_user_infos(line)
+    if _KNOWN_URLS.search(line):
+        line = _URL_TOKEN.sub(lambda m: _KNOWN_URLS.sub(rf"\1{MASK}", m[0]), line)
+    if any(map(is_secret_key, _QUERY_NAME.findall(line))):
+        line = _URL_TOKEN.sub(_mask_query, line)
+    return line
+
+
+def _mask_user_infos(line: str) -> str:
+    pieces, done = [], 0
+    at = line.find(":/")
+    while at >= 0:
+        token = _URL_TOKEN.match(line, at)
+        end = token.end() if token else at + 2
         # Only up to the last "@" is there user info to look for, so no search runs to the end in vain.
-        token = _USER_INFO.sub(rf"\1{MASK}@", token[: last + 1]) + token[last + 1 :]
-    token = _KNOWN_URLS.sub(rf"\1{MASK}", token)
-    return _QUERY.sub(lambda m: m[1] + MASK if is_secret_key(m[2]) else m[0], token)
+        last = line.rfind("@", at, end) + 1
+        if last:
+            start = at
+            while start > done and not line[start - 1].isspace() and line[start - 1] not in "\"'<>`":
+                start -= 1
+            pieces += [line[done:start], _USER_INFO.sub(rf"\1{MASK}@", line[start:last])]
+            done = last
+        at = line.find(":/", end)
+    return "".join(pieces) + line[done:]
+
+
+def _mask_query(match: re.Match[str]) -> str:
+    return _QUERY.sub(lambda m: m[1] + MASK if is_secret_key(m[2]) else m[0], match[0])
 
 
 def _mask_nested(body: str) -> str:

@@ -5,6 +5,9 @@ from functools import lru_cache
 
 MASK = "***"
 
+KEY_LENGTH_MAX = 256
+"""What is longer is no key: a bound, for time."""
+
 PARTS = [
     "password",
     "passwd",
@@ -80,7 +83,7 @@ CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 @lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
     """Return whether a value under *key* is likely a secret."""
-    if len(key) > 256:  # noqa: PLR2004 - a bound, for time
+    if len(key) > KEY_LENGTH_MAX:
         return False
     squeezed = re.sub(r"[^a-z0-9]", "", key.lower())
     if any(part in squeezed for part in PARTS):

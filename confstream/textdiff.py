@@ -31,6 +31,8 @@ _CONTROLS |= {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
 # What turns the direction of text could make a line read as another.
 _CONTROLS |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029)}
 
+_PLAIN = bytes([*b"\t\n", *range(0x20, 0x7F)])
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -91,11 +93,13 @@ def _content_lines(path: bytes, old: Side | None, new: Side | None, *, mask: boo
     old_text, new_text = _text(old_content), _text(new_content)
     if old_text is None or new_text is None:
         return [f"Binary files differ {sizes}"]
-    old_lines, new_lines = _Lines(old_text, path, mask=mask), _Lines(new_text, path, mask=mask)
     found = [
         "--- /dev/null" if old is None else f"--- {_header_path(b'a/' + path)}",
         "+++ /dev/null" if new is None else f"+++ {_header_path(b'b/' + path)}",
     ]
+    if not old_text or not new_text:
+        return found + _one_sided(old_text or new_text, path, "-" if old_text else "+", mask=mask)
+    old_lines, new_lines = _Lines(old_text, path, mask=mask), _Lines(new_text, path, mask=mask)
     for changes in _hunks(_changes(old_lines.raw, new_lines.raw), max(context, 0)):
         found += _hunk_lines(changes, old_lines, new_lines, max(context, 0))
     return found
@@ -116,18 +120,42 @@ def _header_path(path: bytes) -> str:
     return f"{quoted}\t" if " " in quoted and not quoted.startswith('"') else quoted
 
 
+def _one_sided(text: str, path: bytes, sign: str, *, mask: bool) -> list[str]:
+    """Return the hunk of a *text* that is wholly new, or gone: at once, for there is nothing to compare."""
+    shown = _shown(text, path, mask=mask).removesuffix("\n")
+    if "\r" in shown:
+        shown = shown.replace("\r\n", "\n").removesuffix("\r")
+    if not _is_plain(shown):
+        shown = shown.translate(_CONTROLS)
+    count = shown.count("\n") + 1
+    found = ["@@ -{} +{} @@".format(*(_position(0, count if each == sign else 0) for each in "-+"))]
+    found.append(sign + shown.replace("\n", f"\n{sign}"))
+    return found if text.endswith("\n") else [*found, _NO_NEWLINE]
+
+
+def _shown(text: str, path: bytes, *, mask: bool) -> str:
+    return mask_known(mask_text(text, path), path) if mask else text
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether all of *text* is shown as it is, which is so of most and quick to see."""
+    if text.isascii():
+        return not text.encode().translate(None, _PLAIN)
+    return text.replace("\n", "").replace("\t", "").isprintable()
+
+
 class _Lines:
     """The lines of a text: as they are, and as they are shown."""
 
     def __init__(self, text: str, path: bytes, *, mask: bool) -> None:
         self.raw = _split(text)
-        self.shown = _split(mask_known(mask_text(text, path), path)) if mask else self.raw
+        shown = _shown(text, path, mask=mask)
+        self.shown = self.raw if shown is text else _split(shown)
 
     def line(self, sign: str, index: int, *, line_ends: bool = False, note: str = "") -> list[str]:
         raw, shown = self.raw[index], self.shown[index].removesuffix("\n")
         visible = shown.removesuffix("\r")
         end = "^M" if line_ends and visible != shown else ""
-        # Most lines have nothing to be shown otherwise, and that is quick to see.
         visible = visible if visible.isprintable() else visible.translate(_CONTROLS)
         lines = [f"{sign}{visible}{end}{note}"]
         return lines if raw.endswith("\n") else [*lines, _NO_NEWLINE]

@@ -1,6 +1,10 @@
 """What only a profile knows to be secret is masked in what is shown of a file."""
 
-from confstream.profiles.masking import mask_known
+import pytest
+
+from confstream.profiles import load, names
+from confstream.profiles.masking import known_names, mask_known
+from confstream.profiles.profile import secrets_in
 from confstream.textdiff import unified
 
 ESPHOME = "esphome:\n  name: door\napi:\n  encryption:\n    key: canary\nlogger:\n"
@@ -28,3 +32,22 @@ def test_p12_a_diff_shows_that_a_secret_changed_and_not_what() -> None:
     assert "canary" not in shown
     assert "other" not in shown
     assert "key: ***" in shown
+
+
+def _like(pattern: str) -> list[bytes]:
+    """Return paths that *pattern* names, and others that are nearly such."""
+    whole = pattern.strip("/").replace("*", "a")
+    near = [whole, pattern.strip("/").replace("*", ""), f"x{whole}", f"{whole}x", f"{whole}/below", f"sub/{whole}"]
+    return [path.encode() for path in (*near, f"sub/{whole}/below.yaml", whole.upper(), whole.replace("/", "/x/"))]
+
+
+_PATTERNS = [one for name in names() for rules in [load(name)] for one in (*rules.secret_files, *rules.secret_keys)]
+
+
+@pytest.mark.parametrize("pattern", sorted(set(_PATTERNS)))
+def test_p12_what_is_masked_of_a_file_is_what_the_profiles_say(pattern: str) -> None:
+    for path in _like(pattern):
+        keys = secrets_in(path)
+        ends = {[part for part in key.split(".") if part != "*"][-1] for key in keys if key != "**"}
+
+        assert known_names(path) == ({"**"} if "**" in keys else ends), path
