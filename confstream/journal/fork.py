@@ -77,10 +77,19 @@ def forget(ledger: Ledger) -> None:
 
 
 def _publish(ledger: Ledger, publisher: Publisher, sources: Sources, fork: Fork, head: Head) -> Fork:
-    intents = _intents(ledger)
-    publisher.publish_fork(fork, head, intents, sources.find, sources.at_hand)
-    if intents:
-        ledger.forked(intents[-1].write_id)
+    is_kept = False
+    while not is_kept:
+        intents = _intents(ledger)
+        ids = [intent.write_id for intent in intents]
+        try:
+            publisher.publish_fork(fork, head, intents, sources.find, sources.at_hand)
+            if ids:
+                ledger.forked(ids[-1])
+            is_kept = True
+        except (IntegrityError, ValueError):
+            # Merged meanwhile, for more was recorded than may wait (P14): what they became follows them, then.
+            if ids == [draft.write_id for draft in ledger.pending][: len(ids)]:
+                raise
     forget(ledger)
     return fork
 

@@ -42,6 +42,40 @@ def test_p5_a_fenced_writer_keeps_everything_as_a_fork_and_says_so(
     assert "fenced" in caplog.text
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_p5_p14_drafts_that_were_merged_while_a_fork_was_written_ended_replication_as_if_it_were_a_bug(
+    root: Path, replica: Replica, start: Open, caplog: pytest.LogCaptureFixture, kept: int
+) -> None:
+    journal = start(root)
+    journal.write("a", "1")
+    journal.sync(PATIENCE_SECONDS)
+    replica.plan += outage()
+    for text in ("2", "3", "4", "5"):
+        journal.write("a", text)
+    replica.edit({"a": b"theirs"})
+    merged: list[int] = []
+
+    def merge(operation: str, key: str) -> None:
+        if operation == "put" and key.startswith("fork/") and not merged:
+            # As soon as more is recorded than may wait.
+            merged.append(journal._uplink.coalesce(kept))
+
+    replica.memory._before = merge
+    replica.plan.clear()
+    with pytest.raises(FencedError, match=r"kept as the fork"):
+        journal.sync(PATIENCE_SECONDS)
+
+    assert merged == [2 - kept]
+    assert journal.status().phase is Phase.FENCED
+    assert journal.status().pending == 0
+    assert "this is a bug" not in caplog.text
+    newest = replica.history().forks()[-1]
+    assert newest.fork is not None
+    assert replica.history().read("a", f"{newest.fork.name}/{newest.number}") == b"5"
+    assert verify(replica.memory).ok
+    journal.abort()
+
+
 def test_p5_a_fork_that_failed_in_the_middle_is_left_alone_by_a_takeover_that_publishes_the_rest(
     root: Path, replica: Replica, start: Open
 ) -> None:
