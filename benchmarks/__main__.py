@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"what to measure (default: all): {', '.join(ROWS)}")
     parser.add_argument("--output", type=Path, help="where the JSON goes (default: stdout)")
     parser.add_argument("--rounds", type=int, help="how often each contender has its turn")
+    parser.add_argument("--pairs", type=int, help="how many second writes `second-write` looks for in a storm")
     parser.add_argument("--seed", type=int, default=20261126, help="what is drawn is drawn from it")
     parser.add_argument("--scale", choices=_SCALES, default="full", help="how much work: full, quick or tiny")
     parser.add_argument("--quick", action="store_const", const="quick", dest="scale", help="the same as --scale quick")
@@ -39,6 +40,8 @@ def main() -> None:
         if options.rounds < 2:  # noqa: PLR2004, quartiles need two samples.
             parser.error("--rounds must be at least 2")
         scale = replace(scale, rounds=options.rounds)
+    if options.pairs is not None:
+        scale = replace(scale, pairs=max(1, options.pairs))
     # However it is asked to end, what it has started ends with it.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
