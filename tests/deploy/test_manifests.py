@@ -82,15 +82,20 @@ def test_every_way_to_run_confstream_has_a_command_line_that_is_checked() -> Non
     assert {path.name for path in DEPLOY.iterdir() if path.is_dir()} == ways | {"image"}
 
 
+def _everything() -> str:
+    files = (path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return "\n".join(path.read_text(encoding="utf-8") for path in files)
+
+
 def test_p13_no_manifest_sets_a_variable_that_does_not_exist() -> None:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in DEPLOY.rglob("*") if path.is_file())
+    text = _everything()
 
     assert environment.unknown(set(re.findall(r"\bCONFSTREAM_[A-Z_]+", text))) == []
 
 
 def test_every_image_is_the_version_of_this_project() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    text = "\n".join(path.read_text(encoding="utf-8") for path in DEPLOY.rglob("*") if path.is_file())
+    text = _everything()
 
     named = re.findall(r"\bconfstream(?::|==|, tag: )([\d.]+\d)", text) + re.findall(r"newTag: (\S+)", text)
     assert set(named) == {version}
