@@ -18,6 +18,8 @@ from confstream.store.fallback import FallbackStore
 from confstream.store.s3_choice import OPTION, check_client, choose
 
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(://|::)")
+# As rclone names a remote, or with a slash too few.
+_HALF_A_PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?!//|:)/?")
 # A password may have any sign in it; a port, which also follows a colon, has digits only.
 _USERINFO = re.compile(r"://(?:(?!(?:[^/@\s:]*|\[[^\]/]*\]):\d+(?:[/?#]|$))[^/@\s:]*:\S*@|[^/?#\s]*@)")
 _SENSITIVE_NAME = (
@@ -74,6 +76,13 @@ def check_url(url: str) -> None:
         raise UsageError(
             f"the replica {mask_url(url.strip())!r} begins or ends with a blank or a line break: leave that out;"
             " correct CONFSTREAM_REPLICA, or whatever names it"
+        )
+    if half := _HALF_A_PROTOCOL.match(url):
+        # A directory somewhere in a container would pass for a replica, until the container is gone.
+        meant = f"{half.group(1)}://{url[half.end() :]}"
+        raise UsageError(
+            f"the replica {half.group(1)}:... is neither a URL nor a plain path: write {mask_url(meant)}, or begin the"
+            " path of a directory with ./"
         )
 
 
