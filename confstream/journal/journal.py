@@ -71,8 +71,7 @@ class Journal:
         self._ledger = ledger
         self._settings = settings
         self._validators = validators
-        self._started_ns = clock.now_ns()
-        self._contact = Contact(clock)
+        self._started_ns, self._contact = clock.now_ns(), Contact(clock)
         self._cache = ContentCache(state_dir / "content")
         self._recorder = Recorder(
             root, ledger, self._cache, clock, settings.selection, guards=settings.guards, validators=validators,
@@ -84,6 +83,7 @@ class Journal:
         self._uplink = Uplink(
             ledger, self._past.sources, lambda: MeteredStore(open_store(), meter, self._contact, clock=clock),
             clock=clock, settings=settings, new_id=secrets.token_bytes, meter=meter,
+            unreadable=lambda: self._recorder.unreadable,
         )  # fmt: skip
         self._bound = Bound(ledger, self._uplink.coalesce, meter, clock=clock, size_bytes_max=settings.spool_bytes_max)
 

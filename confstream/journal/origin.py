@@ -4,7 +4,7 @@ In sync, ahead, behind, diverged, or held back; DESIGN's words for what a
 writer has to do about it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -12,11 +12,12 @@ from itertools import islice
 from confstream import guards as rules
 from confstream.errors import NotFoundError
 from confstream.journal.draft import Draft
+from confstream.journal.kept import with_kept
 from confstream.journal.ledger import Ledger
 from confstream.log.intent import Head
 from confstream.log.reader import LogReader
 from confstream.revision import Position
-from confstream.tree import Tree, apply_to
+from confstream.tree import EMPTY, Entry, Tree, apply_to
 
 SEARCHED_MAX = 2000
 """How many of the newest revisions are compared with a tree of unknown origin."""
@@ -53,15 +54,17 @@ class Comparison:
     adopt: bool = True
 
 
-def compare(ledger: Ledger, reader: LogReader, head: Head, *, guards: bool) -> Comparison:
-    """Return how the captured tree stands to the log whose end is *head*."""
+def compare(
+    ledger: Ledger, reader: LogReader, head: Head, *, guards: bool, kept: Mapping[bytes, Entry] = EMPTY
+) -> Comparison:
+    """Return how the captured tree, and what is *kept* of the log's, stands to the log whose end is *head*."""
     base, number = ledger.base.number, head.position.number
     lost = _lost(ledger, reader, head)
     confirmed = () if lost else _confirmed(ledger, reader, number)
     known = confirmed[-1][1].number if confirmed else base
     done = {write_id for write_id, _ in confirmed}
     pending = [draft for draft in ledger.pending if draft.write_id not in done]
-    current = Tree(ledger.current.values())
+    current = with_kept(Tree(ledger.current.values()), kept)
     ids = frozenset(draft.write_id for draft in pending)
     if lost:
         note = (

@@ -6,8 +6,8 @@ in the ledger still (P4).
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 
 from confstream import guards
@@ -21,6 +21,7 @@ from confstream.journal import stranger
 from confstream.journal.announcement import Before, announce
 from confstream.journal.draft import Draft
 from confstream.journal.grace import Grace
+from confstream.journal.kept import kept, with_kept
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Comparison, Origin, compare
 from confstream.journal.phase import UplinkSettings
@@ -62,8 +63,12 @@ class Session:
         stop: threading.Event,
         new_id: Callable[[int], bytes],
         meter: Meter,
+        unreadable: Callable[[], Collection[bytes]] = tuple,
     ) -> None:
-        """Read the end of the log, and find out how the captured tree stands to it."""
+        """Read the end of the log, and find out how the captured tree stands to it.
+
+        What is *unreadable*, and in the log, stays in the log's tree: nobody deleted that (P6).
+        """
         self._store = store
         self._ledger = ledger
         self._sources = sources
@@ -84,6 +89,7 @@ class Session:
         self._unpacked = Complaint(logger, clock)
         self._publishing: bytes | None = None
         self._choosing = threading.Lock()
+        self._kept = kept(self.publisher.head.tree, ledger.current, unreadable())
         self.origin = self._begin(reader)
         self.held = self.origin.held
         # The first revision over others' is judged against theirs: nobody did that when it was captured (P10).
@@ -109,6 +115,7 @@ class Session:
                 draft = pending[0]
                 self._publishing = draft.write_id
             intent = forks.intent_of(draft, self._ledger.settled)
+            intent = replace(intent, tree=with_kept(intent.tree, self._kept))
             if self._is_first:
                 self._untrack(intent.tree)
                 intent = replace(intent, verdict=self._judged(intent))
@@ -122,6 +129,7 @@ class Session:
                 self._ledger.confirmed(draft.write_id, published.position)
                 self._publishing = None
                 self._is_first = False
+                self._know_kept()
                 on_published(published)
             if published.revision is not None:
                 seconds = max(0.0, (self._clock.now_ns() - draft.time_ns) / 1e9)
@@ -202,7 +210,7 @@ class Session:
     def _begin(self, reader: LogReader) -> Comparison:
         head = self.publisher.head
         forks.forget(self._ledger)
-        origin = compare(self._ledger, reader, head, guards=self._settings.guards)
+        origin = compare(self._ledger, reader, head, guards=self._settings.guards, kept=self._kept)
         for write_id, position in origin.confirmed:
             self._ledger.confirmed(write_id, position)
         if origin.note:
@@ -210,6 +218,8 @@ class Session:
         self.publisher.supersedes = origin.supersedes
         if origin.adopt:
             self._ledger.rebase(head.position, head.tree)
+        if origin.relation is Origin.IN_SYNC:
+            self._know_kept()
         is_ours = origin.relation in {Origin.AHEAD, Origin.DIVERGED}
         if is_ours and not self._ledger.pending and not self._ledger.settled.matches(head.tree):
             # All drafts are confirmed, but not by this log: the tree as it is has to become a revision.
@@ -217,6 +227,16 @@ class Session:
             draft = Draft(self._new_id(WRITE_ID_SIZE), self._clock.now_ns(), made, ())
             self._ledger.commit(self._ledger.record(draft))
         return origin
+
+    def _know_kept(self) -> None:
+        """Let the ledger know of what only the log has, once its tree is the log's but for that."""
+        head = self.publisher.head
+        if not self._kept or not with_kept(self._ledger.settled, self._kept).matches(head.tree):
+            return
+        # Something was captured meanwhile: then after that.
+        with suppress(ValueError):
+            self._ledger.rebase(head.position, head.tree, captured=True)
+            self._kept = {}
 
     def _snapshot_if_due(self) -> bool:
         number = self.publisher.head.position.number

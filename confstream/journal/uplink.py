@@ -6,7 +6,7 @@ Whatever the storage does, drafts wait in the ledger and nothing is assumed
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -69,8 +69,10 @@ class Uplink:
         settings: UplinkSettings,
         new_id: Callable[[int], bytes],
         meter: Meter | None = None,
+        unreadable: Callable[[], Collection[bytes]] = tuple,
     ) -> None:
         self._ledger = ledger
+        self._unreadable = unreadable
         self._sources = sources
         self._open_store = open_store
         self._clock = clock
@@ -304,6 +306,7 @@ class Uplink:
                 stop=self._stop,
                 new_id=self._new_id,
                 meter=self._meter,
+                unreadable=self._unreadable,
             )
         finally:
             if session is None and self._waiting is None:

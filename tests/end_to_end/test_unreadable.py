@@ -107,3 +107,53 @@ def test_p6_a_directory_of_root_is_told_keeps_what_was_in_it_and_is_watched_once
         (tree / "auth" / "users.yml").write_text("users: 3\n")
         onlooker.wait_for_file("auth/users.yml", b"users: 3\n", writer)
         assert writer.stop().code == 0
+
+
+@pytest.fixture
+def known(shared: Path, onlooker: Onlooker) -> Path:
+    """Give the tree of a log that another journal wrote, of which the sidecar may not read all any more."""
+    tree = shared / "tree"
+    (tree / "auth" / "more").mkdir(parents=True)
+    for name in ("acme.json", "auth/users.yml", "auth/more/tokens.yml", "old.yml"):
+        (tree / name).write_text(f"name: {name}\n")
+    done = run_confstream("replicate", tree, onlooker.url, "--once", *_OPTIONS, "--state-dir", shared / "first")
+    assert done.code == 0, done
+    (tree / "acme.json").chmod(0o600)
+    (tree / "auth").chmod(0o700)
+    (shared / "state").mkdir()
+    os.chown(shared / "state", _SIDECAR, _SIDECAR)
+    return tree
+
+
+def test_p6_what_a_new_journal_may_not_read_was_recorded_as_deleted(known: Path, onlooker: Onlooker) -> None:
+    options = ("--once", *_OPTIONS, "--state-dir", known.parent / "state")
+    hidden = {"acme.json", "auth", "auth/users.yml", "auth/more", "auth/more/tokens.yml"}
+
+    for number in (2, 3):
+        (known / "config.yml").write_text(f"a: {number}\n")
+        done = run_confstream("replicate", known, onlooker.url, *options, within=contained(_SIDECAR))
+        assert done.code == _PARTIAL, done
+        assert onlooker.read("config.yml") == f"a: {number}\n".encode()
+        assert {os.fsdecode(path) for path in onlooker.tree()} == {"config.yml", "old.yml", *hidden}
+    # What is gone is gone, now as ever; and what may be read again is looked at.
+    (known / "old.yml").unlink()
+    (known / "auth").chmod(0o755)
+    (known / "auth" / "users.yml").unlink()
+    done = run_confstream("replicate", known, onlooker.url, *options, within=contained(_SIDECAR))
+
+    assert (done.code, onlooker.head) == (_PARTIAL, 4), done
+    assert {os.fsdecode(path) for path in onlooker.tree()} == {"config.yml", *hidden} - {"auth/users.yml"}
+
+
+def test_p6_a_new_journal_that_may_read_nothing_took_the_directory_for_empty(known: Path, onlooker: Onlooker) -> None:
+    for name in ("config.yml", "old.yml"):
+        (known / name).chmod(0o600)
+    before = set(onlooker.tree())
+
+    options = ("--once", *_OPTIONS, "--state-dir", known.parent / "state")
+    done = run_confstream("replicate", known, onlooker.url, *options, within=contained(_SIDECAR))
+
+    assert done.code == _PARTIAL, done
+    assert "empty" not in done.stderr
+    assert onlooker.head
+    assert set(onlooker.tree()) == before
