@@ -1,5 +1,6 @@
 """What every test starts from: a scrubbed environment, and servers or a small disk for those that ask."""
 
+import compileall
 import os
 import shutil
 import signal
@@ -49,8 +50,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell lets what it runs in the background ignore it, and a child would go on ignoring it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Every process that a test starts would compile all that it imports again: a second or two each.
+    # Every process that a test starts would compile all that it imports again: a second or two each. And those that
+    # another user runs, or that are killed within the first second, leave the next ones nothing.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if not hasattr(config, "workerinput"):
+        for package in ("confstream", "cli/confstream_cli"):
+            compileall.compile_dir(config.rootpath / package, quiet=2)
     config.addinivalue_line("markers", "measured_processes: the processes that this test starts count for coverage")
     config.addinivalue_line("markers", "exhaustive: long, of confstream's own code, and the same whatever it is run on")
     # The controller hands the variables to its workers, which have begun to measure when they come here.
