@@ -39,7 +39,11 @@ def targets() -> list[Target]:
     made.append(Target("envelope", lambda: [*samples().values()], _read_envelope))
     made.append(Target("descriptor", lambda: [samples()["descriptor"]], _read_descriptor))
     made.append(Target("frames", _frames, _read_frame, announced=lambda given: _announced(parted(given)[1])))
-    made.append(Target("replica", _replicas, _read_replica, by_fields=True, size_max=1 << 16))
+    # One after the other they would take a third of the inputs each.
+    made += [
+        Target(name, _replicas, partial(_read_replica, ways), by_fields=True, size_max=1 << 16)
+        for name, ways in (("replica", _of_reader), ("replica_history", _of_history), ("replica_verify", _of_verifier))
+    ]
     return made
 
 
@@ -180,7 +184,7 @@ def _replicas() -> list[bytes]:
 _FOLDERS = {"revision": "log"}
 
 
-def _read_replica(given: bytes) -> None:
+def _read_replica(ways: "Ways", given: bytes) -> None:
     metadata, relink = parted(given)
     rows = [row for row in values_of(metadata) or [] if isinstance(row, list) and len(row) == 4][:40]
     found = {"confstream.json": _replica()["confstream.json"]}
@@ -196,7 +200,7 @@ def _read_replica(given: bytes) -> None:
     for key, body in found.items():
         if is_key(key) and body:
             store.put(key, body)
-    read_all_ways(store)
+    _ask_all(ways(store))
 
 
 def relinked(found: dict[str, bytes]) -> None:
@@ -221,33 +225,49 @@ def relinked(found: dict[str, bytes]) -> None:
         previous = content_hash(record)
 
 
-def read_all_ways(store: MemoryStore) -> None:
-    """Ask *store* everything that a command asks of a replica; only what the API names may be raised."""
+def _ask_all(asked: Sequence[Callable[[], object]]) -> None:
+    """Ask what a command asks of a replica; only what the API names may be raised."""
     allowed = (IntegrityError, NotFoundError, NoReplicaError)
-    reader = LogReader(store, workers=2)
-    history = History(store, ManualClock())
-    listing = reader.listing
-    numbers = sorted({1, 2, 3, listing.head, listing.head - 1, *listing.log[:_READ_MAX], *listing.snapshots[:2]})
-    asked: list[Callable[[], object]] = [
-        lambda: [made.revision.number for made in reader.revisions(newest_first=True)],
-        lambda: [made.revision.number for made in reader.revisions()],
-        reader.newest_good,
-        lambda: reader.at_time(1_750_000_000 * 10**9),
-        lambda: [entry.as_json() for entry in history.log()],
-        lambda: [entry.as_json() for entry in history.forks()],
-        history.heartbeats,
-        lambda: [*gists(reader, [*listing.log][:3])],
-        lambda: str(verify(store)),
-    ]
-    asked += [partial(reader.tag, name) for name in listing.tags[:2]]
-    asked += [partial(reader.fork, fork) for fork in listing.forks]
-    asked += [partial(_contents, reader, number) for number in numbers if number > 0]
     for ask in asked:
         try:
             ask()
         except allowed as error:
             # Exactly these: what a store answers never leaves the library.
             assert type(error) in allowed, error  # noqa: PT017 - likewise.
+
+
+Ways = Callable[[MemoryStore], list[Callable[[], object]]]
+
+
+def _of_reader(store: MemoryStore) -> list[Callable[[], object]]:
+    reader = LogReader(store, workers=2)
+    return [
+        lambda: [made.revision.number for made in reader.revisions(newest_first=True)],
+        lambda: [made.revision.number for made in reader.revisions()],
+        reader.newest_good,
+        lambda: reader.at_time(1_750_000_000 * 10**9),
+        *(partial(reader.tag, name) for name in reader.listing.tags[:2]),
+        *(partial(reader.fork, fork) for fork in reader.listing.forks),
+    ]
+
+
+def _of_history(store: MemoryStore) -> list[Callable[[], object]]:
+    history = History(store, ManualClock())
+    reader = history.reader
+    return [
+        lambda: [entry.as_json() for entry in history.log()],
+        lambda: [entry.as_json() for entry in history.forks()],
+        history.heartbeats,
+        lambda: [*gists(reader, [*reader.listing.log][:3])],
+    ]
+
+
+def _of_verifier(store: MemoryStore) -> list[Callable[[], object]]:
+    reader = LogReader(store, workers=2)
+    listing = reader.listing
+    numbers = sorted({1, 2, 3, listing.head, listing.head - 1, *listing.log[:_READ_MAX], *listing.snapshots[:2]})
+    asked: list[Callable[[], object]] = [lambda: str(verify(store))]
+    return asked + [partial(_contents, reader, number) for number in numbers if number > 0]
 
 
 def _contents(reader: LogReader, number: int) -> Sequence[bytes]:

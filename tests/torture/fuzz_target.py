@@ -4,13 +4,18 @@ A target raises only where something is wrong. What the API promises to raise
 it catches itself, and it asks of every answer that it can be used.
 """
 
+import concurrent.futures
+import contextlib
 import os
 import random
+import sys
 import tempfile
 import tracemalloc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from tests.torture.fuzz_opened import mutated
 
@@ -58,6 +63,37 @@ def in_memory() -> str | None:
     return shared if tempfile.tempdir is None and os.access(shared, os.W_OK) else None
 
 
+class _AtOnce(Executor):
+    """Does what it is given before it returns."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*arguments, **named))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for.
+            future.set_exception(error)
+        return future
+
+
+@contextlib.contextmanager
+def without_threads() -> Iterator[None]:
+    """Have what the product's pools do done at once: to start threads takes longer than most of what is asked."""
+    places = [concurrent.futures, *(sys.modules[name] for name in sys.modules if name.startswith("confstream."))]
+    saved = [(place, vars(place)["ThreadPoolExecutor"]) for place in places if "ThreadPoolExecutor" in vars(place)]
+    # Some import it where they need it.
+    saved.append((concurrent.futures, concurrent.futures.ThreadPoolExecutor))
+    try:
+        for place, _ in saved:
+            setattr(place, "ThreadPoolExecutor", _AtOnce)  # noqa: B010 - no module says that it has one.
+        yield
+    finally:
+        for place, pool in reversed(saved):
+            setattr(place, "ThreadPoolExecutor", pool)  # noqa: B010 - likewise.
+
+
 @dataclass(frozen=True)
 class Failure:
     """An input on which *target* raised what it must not, and what that was."""
@@ -70,6 +106,7 @@ class Failure:
         return f"{self.target}: {self.raised} on {self.given[:200]!r}{'…' if len(self.given) > 200 else ''}"
 
 
+@without_threads()
 def first_failure(targets: Mapping[str, Target], seed: int, runs: int) -> Failure | None:
     """Return the first failure in *runs* inputs for each of *targets*, led by nothing but *seed*; None if all is well.
 

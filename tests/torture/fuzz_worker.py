@@ -107,7 +107,8 @@ def _run(atheris: Any, target: "Target", asked: argparse.Namespace) -> None:
         "-print_final_stats=1",
     ]
     atheris.Setup([sys.argv[0], *options, str(folder)], one_input, custom_mutator=mutate)
-    atheris.Fuzz()
+    with importlib.import_module("tests.torture.fuzz_target").without_threads():
+        atheris.Fuzz()
 
 
 if __name__ == "__main__":

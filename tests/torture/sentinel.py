@@ -48,11 +48,11 @@ class Sentinel:
 
     def _look(self) -> dict[str, tuple[object, ...]]:
         found: dict[str, tuple[object, ...]] = {}
-        waiting = [self.ground]
+        ground, tree = str(self.ground), str(self.tree)
+        waiting = [ground]
         while waiting:
-            folder = waiting.pop()
-            for entry in os.scandir(folder):
-                if Path(entry.path) == self.tree:
+            for entry in os.scandir(waiting.pop()):
+                if entry.path == tree:
                     continue
                 status = entry.stat(follow_symlinks=False)
                 shape = (stat.filemode(status.st_mode), status.st_uid, status.st_gid, status.st_nlink)
@@ -60,10 +60,10 @@ class Sentinel:
                 if entry.is_symlink():
                     content = str(Path(entry.path).readlink())
                 elif entry.is_dir():
-                    waiting.append(Path(entry.path))
+                    waiting.append(entry.path)
                 elif entry.is_file():
-                    content = Path(entry.path).read_bytes()
-                found[os.path.relpath(entry.path, self.ground)] = (*shape, content)
+                    content = _content(entry.path)
+                found[entry.path[len(ground) + 1 :]] = (*shape, content)
         return found
 
     @staticmethod
@@ -74,3 +74,12 @@ class Sentinel:
                 inner = Path(parent, name)
                 if not inner.is_symlink():
                     inner.chmod(0o700)
+
+
+def _content(path: str) -> bytes:
+    # Looked at for every input of a fuzzer: without what makes a path or a file an object.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 1 << 20)
+    finally:
+        os.close(descriptor)

@@ -12,7 +12,7 @@ from tests.torture.fuzz_worker import load
 
 TARGETS = load()
 SEED = 20260227
-_SLOW = {"replica": 20, "marker": 60, "journal": 100, "environment": 60}
+_SLOW = {"replica": 60, "replica_history": 60, "replica_verify": 40, "journal": 150, "environment": 60}
 
 needs_atheris = pytest.mark.skipif(not part_fuzz.is_possible(), reason="there is no atheris for this platform")
 

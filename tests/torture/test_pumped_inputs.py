@@ -18,7 +18,7 @@ _PIECES = (
 )  # fmt: skip
 _PUMPED = ("settings", "options", "urls", "moments", "keys", "documents", "masking", "changes", "answers", "profiles")
 _SUFFIXES = 8
-_SLOW = {"replica", "marker", "journal"}
+_SLOW = {"replica", "replica_history", "replica_verify", "marker", "journal"}
 
 
 def _inputs(name: str, piece: bytes, size: int) -> list[bytes]:
