@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,20 @@ Series = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Case:
-    """When an alert fires: *loud* series and the minute at which they have made it fire; *quiet* ones never do."""
+    """When an alert fires: *loud* series and the time at which they have made it fire; *quiet* ones never do.
+
+    Times are counted in minutes, or in whatever *unit* is.
+    """
 
     loud: Series
-    minute: int
+    time: int
     quiet: Sequence[Series]
     summary: str
     labels: Mapping[str, str] = field(default_factory=lambda: _OWN)
+    unit: str = "m"
+
+
+_VERIFY = '{namespace="home", cronjob="confstream-verify"}'
 
 
 def _of(name: str, **more: str) -> str:
@@ -38,7 +45,7 @@ def _of(name: str, **more: str) -> str:
     return f"confstream_{name}{{{labels}}}"
 
 
-# As Prometheus has them: start + step x times, one value a minute; _ is a scrape without an answer.
+# As Prometheus has them: start + step x times, one value for each minute or hour; _ is a scrape without an answer.
 CASES = {
     "ConfstreamAbsent": Case(
         {_of("build_info", version="1"): "1x10 _x60", 'confstream_build_info{namespace="other", stream="z2m"}': "1x70"},
@@ -134,6 +141,19 @@ CASES = {
         "confstream-status-29 failed: no writer lives, or the replica cannot be restored.",
         {"namespace": "home", "job_name": "confstream-status-29"},
     ),
+    "ConfstreamVerifyStale": Case(
+        {f"kube_cronjob_status_last_successful_time{_VERIFY}": "0x300", f"kube_cronjob_created{_VERIFY}": "0x300"},
+        8 * 24 + 2,
+        [
+            {
+                f"kube_cronjob_status_last_successful_time{_VERIFY}": "0x9 600x30",
+                f"kube_cronjob_created{_VERIFY}": "0x30",
+            }
+        ],
+        "home: nobody knows for 8 days whether everything can be restored.",
+        {"namespace": "home", "cronjob": "confstream-verify"},
+        "h",
+    ),
 }
 
 
@@ -159,22 +179,23 @@ def _alerts() -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for group in _specification()["groups"] for rule in group["rules"]}
 
 
-def _write_test(directory: Path, name: str, expected: Iterator[dict[str, Any]]) -> Path:
+def _write_test(directory: Path, name: str, expected: Iterator[dict[str, Any]], unit: str = "m") -> Path:
     """Write the rules, and what is *expected* of them."""
     (directory / "rules.yaml").write_text(yaml.safe_dump(_specification()))
     tests = directory / f"{name}.yaml"
-    tests.write_text(
-        yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": list(expected)})
-    )
+    made = {"rule_files": ["rules.yaml"], "evaluation_interval": f"1{unit}", "tests": list(expected)}
+    tests.write_text(yaml.safe_dump(made))
     return tests
 
 
-def _expectation(name: str, series: Series, minutes: Sequence[int], told: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a test of Prometheus: at each of *minutes*, *told* is what the alert *name* says."""
+def _expectation(
+    name: str, series: Series, times: Sequence[int], told: list[dict[str, Any]], unit: str = "m"
+) -> dict[str, Any]:
+    """Return a test of Prometheus: at each of *times*, *told* is what the alert *name* says."""
     return {
-        "interval": "1m",
+        "interval": f"1{unit}",
         "input_series": [{"series": one, "values": values} for one, values in series.items()],
-        "alert_rule_test": [{"eval_time": f"{minute}m", "alertname": name, "exp_alerts": told} for minute in minutes],
+        "alert_rule_test": [{"eval_time": f"{time}{unit}", "alertname": name, "exp_alerts": told} for time in times],
     }
 
 
@@ -182,11 +203,15 @@ def _expected(name: str, case: Case) -> Iterator[dict[str, Any]]:
     rule = _alerts()[name]
     annotations = {"summary": case.summary, "runbook_url": rule["annotations"]["runbook_url"]}
     told = {"exp_labels": {**rule["labels"], **case.labels}, "exp_annotations": annotations}
-    yield _expectation(name, case.loud, [case.minute], [told])
-    yield _expectation(name, case.loud, [4], [])
+    yield _expectation(name, case.loud, [case.time], [told], case.unit)
+    yield _expectation(name, case.loud, [4], [], case.unit)
     for series in case.quiet:
         # Where there is no confstream at all, silence is what ConfstreamAbsent is for.
-        yield _expectation(name, series, range(20 if name == "ConfstreamAbsent" else 0, 30), [])
+        yield _expectation(name, series, range(20 if name == "ConfstreamAbsent" else 0, 30), [], case.unit)
+
+
+def _try(promtool: str, directory: Path, name: str, case: Case) -> None:
+    _run(promtool, "test", "rules", _write_test(directory, name, _expected(name, case), case.unit))
 
 
 def test_prometheus_takes_the_rules(promtool: str, tmp_path: Path) -> None:
@@ -205,7 +230,7 @@ def test_every_alert_has_a_case() -> None:
 def test_an_alert_fires_when_it_should_and_keeps_silent_when_it_should(
     name: str, promtool: str, tmp_path: Path
 ) -> None:
-    _run(promtool, "test", "rules", _write_test(tmp_path, name, _expected(name, CASES[name])))
+    _try(promtool, tmp_path, name, CASES[name])
 
 
 def test_that_no_confstream_answers_anywhere_fires_as_well(promtool: str, tmp_path: Path) -> None:
@@ -223,7 +248,14 @@ def test_a_writer_that_never_reached_the_replica_fires_as_well(promtool: str, tm
     series = {_of("replication_lag_seconds"): "0x60", _of("last_success_timestamp_seconds"): "0x60"}
     case = Case(series, 30, [], CASES[name].summary)
 
-    _run(promtool, "test", "rules", _write_test(tmp_path, name, _expected(name, case)))
+    _try(promtool, tmp_path, name, case)
+
+
+def test_a_check_that_never_succeeded_is_stale_as_well(promtool: str, tmp_path: Path) -> None:
+    name = "ConfstreamVerifyStale"
+    case = replace(CASES[name], loud={f"kube_cronjob_created{_VERIFY}": "0x300"}, quiet=[])
+
+    _try(promtool, tmp_path, name, case)
 
 
 def test_prometheus_understands_every_query_of_the_dashboard(promtool: str, tmp_path: Path) -> None:
