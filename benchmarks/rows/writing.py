@@ -47,20 +47,30 @@ PRIMITIVES = ("append + fdatasync", "temporary file + fsync + rename + fsync of 
 
 
 def measure_threads(world: World) -> Row:
-    """Compare eight threads with one."""
+    """Compare eight threads with one, and both with what the disk does for as many that only do what has to be done."""
     row = Row("threads", "How much more do eight threads write than one?")
     with ExitStack() as stack:
         journal = _journal(world, stack)
+        directory = world.directory("primitives")
+        log = stack.enter_context((directory / "log").open("ab", buffering=0))
+        synced = _Group(lambda: os.fdatasync(log.fileno()))
 
-        def rate(threads: int) -> float:
+        def primitives(name: str, content: bytes) -> None:
+            def append() -> None:
+                log.write(content)
+                synced()
+
+            _replace(directory / name, content, append)
+
+        def rate(threads: int, write: Callable[[str, bytes], None]) -> float:
             contents = [workload.text(world.chance, _LINES) for _ in range(threads * _WRITES_OF_A_ROUND)]
             work = [contents[first::threads] for first in range(threads)]
 
-            def write(number: int) -> None:
+            def write_all(number: int) -> None:
                 for content in work[number]:
-                    journal.write(f"file-{number}.yml", content)
+                    write(f"file-{number}.yml", content)
 
-            started = [threading.Thread(target=write, args=(number,)) for number in range(threads)]
+            started = [threading.Thread(target=write_all, args=(number,)) for number in range(threads)]
             began = time.perf_counter()
             for thread in started:
                 thread.start()
@@ -68,10 +78,41 @@ def measure_threads(world: World) -> Row:
                 thread.join()
             return len(contents) / (time.perf_counter() - began)
 
-        names = {"1 thread": 1, f"{_THREADS} threads": _THREADS}
-        contenders = {name: (lambda count=count: rate(count)) for name, count in names.items()}
+        writers = {"": journal.write, ", primitives alone": primitives}
+        contenders = {
+            f"{count} thread{'s' * (count > 1)}{what}": (lambda count=count, write=write: rate(count, write))
+            for count in (1, _THREADS)
+            for what, write in writers.items()
+        }
         row.add_all("writes", "1/s", interleaved(world.scale.rounds, contenders, world.chance))
+    row.notes.append(
+        "The primitives alone: each thread writes and syncs a file of its own, appends to a log whose sync is shared, "
+        "renames, and syncs the directory. More than they scale on a disk, nobody can who replaces files durably."
+    )
     return row
+
+
+class _Group:
+    """A sync of one file for all threads that ask for one: whoever comes while it is under way waits for the next."""
+
+    def __init__(self, sync: Callable[[], None]) -> None:
+        self._sync = sync
+        self._changed = threading.Condition()
+        self._asked = self._done = 0
+        self._busy = False
+
+    def __call__(self) -> None:
+        with self._changed:
+            self._asked += 1
+            mine = self._asked
+            self._changed.wait_for(lambda: self._done >= mine or not self._busy)
+            if self._done >= mine:
+                return
+            target, self._busy = self._asked, True
+        self._sync()
+        with self._changed:
+            self._done, self._busy = target, False
+            self._changed.notify_all()
 
 
 def _writers(world: World, row: Row, stack: ExitStack) -> dict[str, Callable[[bytes], None]]:
@@ -121,13 +162,14 @@ def _journal(world: World, stack: ExitStack) -> confstream.Journal:
     return journal
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Replace *path* so that it survives power loss."""
+def _replace(path: Path, content: bytes, ahead: Callable[[], None] = lambda: None) -> None:
+    """Replace *path* so that it survives power loss; *ahead* is called before it gets its name."""
     temporary = path.with_suffix(".new")
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    ahead()
     temporary.replace(path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
