@@ -122,11 +122,13 @@ class Generation:
         """Whether anything was appended since it was written."""
         return self.wal.size > self.checkpoint_size
 
-    def append_draft(self, draft: Draft, encoded: bytes, contents: Iterable[tuple[bytes, bytes]]) -> int:
+    def append_draft(
+        self, draft: Draft, encoded: bytes, contents: Iterable[tuple[bytes, bytes]], *, hashed: bool
+    ) -> int:
         """Append *draft* behind those of *contents* that are not held yet, all or nothing; return where it begins.
 
         *encoded* is its record. Raise ``ValueError`` if its write id is pending
-        already, or a content does not have its hash.
+        already, or a content does not have its hash, which is looked at unless it was *hashed* for this.
         """
         if self.spool.pends(draft.write_id):
             raise ValueError(f"a draft with the write id {draft.write_id.hex()} is pending already")
@@ -134,7 +136,7 @@ class Generation:
 
         def frames() -> Iterator[tuple[int, bytes]]:
             for digest, content in contents:
-                if content_hash(content) != digest:
+                if not hashed and content_hash(content) != digest:
                     raise ValueError(f"a content of {len(content)} bytes does not have the hash {digest.hex()}")
                 if digest not in sizes and self.spool.find(digest) is None:
                     sizes[digest] = HASH_SIZE + len(content)

@@ -172,12 +172,12 @@ class Ledger:
         with self._lock:
             return dict(self._book.notes)
 
-    def record(self, draft: Draft, contents: Iterable[tuple[bytes, bytes]] = ()) -> Token:
+    def record(self, draft: Draft, contents: Iterable[tuple[bytes, bytes]] = (), *, hashed: bool = False) -> Token:
         """Add *draft*, and those of *contents* (hash, bytes) that are not held yet; ``commit`` makes it durable.
 
-        *contents* may be lazy: one at a time is in memory. Raise ``ValueError``
-        if the draft does not fit *current*, ``UnavailableError`` if the disk
-        does not take it; nothing is recorded then.
+        *contents* may be lazy: one at a time is in memory. *hashed* says that the hashes were made of these very bytes,
+        and need not be made again. Raise ``ValueError`` if the draft does not fit *current*, ``UnavailableError`` if
+        the disk does not take it; nothing is recorded then.
         """
         encoded = encode_draft(draft)
         with self._lock:
@@ -186,7 +186,7 @@ class Ledger:
                 self.checkpoint()
             undo = self._book.record(draft)
             try:
-                offset = self._log.append_draft(draft, encoded, contents)
+                offset = self._log.append_draft(draft, encoded, contents, hashed=hashed)
             except BaseException as error:
                 self._book.retract(draft, undo)
                 if isinstance(error, UnavailableError):

@@ -259,7 +259,7 @@ class Recorder:
                 before = {path: numbers_of(found) for path, found in seen.items()}
                 draft, order = self._intent(changes, authorship, verdict, before), self._order
                 self._order += 1
-                token = self._ledger.record(draft, contents.items())
+                token = self._ledger.record(draft, contents.items(), hashed=True)
                 self._in_flight.update(change.path for change in changes)
             try:
                 self._ledger.commit(token)

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from confstream import durable
 
@@ -28,14 +28,17 @@ def numbers_at(parent: int, name: bytes) -> Numbers | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def put(parent: int, name: bytes, new: bytes, expected: Collection[Numbers | None]) -> bool:
+def put(
+    parent: int, name: bytes, new: bytes, expected: Collection[Numbers | None], replaced: Callable[[bytes], None]
+) -> bool:
     """Give *new* the name *name*; return False, with *name* as it was, if what is there is none of *expected*.
 
-    ``None`` among *expected* is nothing.
+    ``None`` among *expected* is nothing. *replaced* is told under which name
+    what was there is now, for the caller to remove: a disk may take its time.
     """
     try:
         if any(expected):
-            return _exchange(parent, name, new, expected)
+            return _exchange(parent, name, new, expected, replaced)
     except FileNotFoundError:
         # It is not there any more: somebody deleted it, unless that was expected as well.
         pass
@@ -46,17 +49,19 @@ def put(parent: int, name: bytes, new: bytes, expected: Collection[Numbers | Non
     return False
 
 
-def take_away(parent: int, name: bytes, expected: Collection[Numbers | None], aside: bytes) -> bool:
+def take_away(
+    parent: int, name: bytes, expected: Collection[Numbers | None], aside: bytes, replaced: Callable[[bytes], None]
+) -> bool:
     """Delete *name*; return False, with *name* as it was, if what is there is none of *expected*.
 
-    *aside* is the temporary name under which it is looked at.
+    *aside* is the temporary name under which it is looked at, and then told to *replaced*, as by ``put``.
     """
     try:
         os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=parent)
     except FileNotFoundError:
         return True
     if numbers_at(parent, aside) in expected:
-        os.unlink(aside, dir_fd=parent)
+        replaced(aside)
         return True
     try:
         durable.rename_new(parent, aside, name)
@@ -67,7 +72,9 @@ def take_away(parent: int, name: bytes, expected: Collection[Numbers | None], as
     return False
 
 
-def _exchange(parent: int, name: bytes, new: bytes, expected: Collection[Numbers | None]) -> bool:
+def _exchange(
+    parent: int, name: bytes, new: bytes, expected: Collection[Numbers | None], replaced: Callable[[bytes], None]
+) -> bool:
     if not durable.exchange(parent, new, name):
         if (found := numbers_at(parent, name)) is None:
             raise FileNotFoundError
@@ -77,7 +84,7 @@ def _exchange(parent: int, name: bytes, new: bytes, expected: Collection[Numbers
         os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
         return True
     if numbers_at(parent, new) in expected:
-        os.unlink(new, dir_fd=parent)
+        replaced(new)
         return True
     durable.exchange(parent, new, name)
     _refuse_directory(parent, name)

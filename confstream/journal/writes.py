@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,6 +165,7 @@ class Placer:
         self._left: dict[bytes, Numbers | None] = {}
         self._busy = 0
         self._idle = threading.Condition()
+        # Never held while the disk is waited for: paths that share one would wait for each other's.
         self._locks = [threading.Lock() for _ in range(64)]
 
     @contextlib.contextmanager
@@ -226,36 +228,56 @@ class Placer:
         seen there, as if it had been written right after (P1). An error leaves
         some of it undone.
         """
+        files = sorted(
+            (one for one in changes if one.entry is None or one.entry.kind is not Kind.DIRECTORY), key=_directory_of
+        )
         with self._translated(_RECORDED), durable.opened_root(self._root) as root:
-            for change in changes:
-                entry = change.entry
-                if entry is not None and entry.kind is Kind.DIRECTORY:
-                    continue
-                with self._locks[hash(change.path) % 64]:
-                    if self._placed.get(change.path, -1) > order:
-                        continue
-                    with durable.opened_parent(root, change.path, listable=True) as (parent, name):
-                        if self._place_one(parent, name, change.path, temporary, before.get(change.path)):
-                            self._left[change.path] = numbers_at(parent, name)
+            for directory, group in groupby(files, _directory_of):
+                with durable.opened(root, directory) as parent:
+                    replaced: list[bytes] = []
+                    try:
+                        placed = [
+                            change.path
+                            for change in group
+                            if self._place_one(
+                                parent, change.path, temporary, order, before.get(change.path), replaced=replaced
+                            )
+                        ]
+                    finally:
+                        for name in replaced:
+                            os.unlink(name, dir_fd=parent)
+                        # Also where a later draft came first: it may not have synced yet what it put there.
                         durable.sync_directory(parent)
-                    self._placed[change.path] = order
+                    for path in placed:
+                        temporary.pop(path, None)
 
     def _place_one(
         self,
         parent: int,
-        name: bytes,
         path: bytes,
-        temporary: dict[bytes, bytes],
+        temporary: Mapping[bytes, bytes],
+        order: int,
         before: tuple[int, ...] | None,
+        *,
+        replaced: list[bytes],
     ) -> bool:
-        # What another draft of this process left there since is no news either.
-        expected = {before and before[:3], self._left.get(path, before and before[:3])}
-        if path not in temporary:
-            return take_away(parent, name, expected, durable.temporary_name(self._writer))
-        done = put(parent, name, temporary[path], expected)
-        if done:
-            del temporary[path]
-        return done
+        """Put *path* into place; return whether that was done, with the names that are to go in *replaced*."""
+        name = path.rpartition(b"/")[2]
+        with self._locks[hash(path) % 64]:
+            if self._placed.get(path, -1) > order:
+                return False
+            # What another draft of this process left there since is no news either.
+            expected = {before and before[:3], self._left.get(path, before and before[:3])}
+            new = temporary.get(path)
+            if new is None:
+                aside = durable.temporary_name(self._writer)
+                done = take_away(parent, name, expected, aside, replaced.append)
+            else:
+                done = put(parent, name, new, expected, replaced.append)
+            if done:
+                self._left[path] = numbers_at(parent, name)
+            self._placed[path] = order
+            return done
 
     def _sweep(self, temporary: Mapping[bytes, bytes]) -> None:
         if not temporary:
@@ -359,6 +381,10 @@ def _make_directory(root: int, entry: Entry) -> None:
             os.fchmod(made, entry.mode)
             durable.sync_directory(made)
         durable.sync_directory(parent)
+
+
+def _directory_of(change: Change) -> bytes:
+    return change.path.rpartition(b"/")[0]
 
 
 def _is_unicode(text: str) -> bool:

@@ -132,13 +132,18 @@ def test_what_is_expected_is_replaced_and_what_is_not_stays(
         for name in (b"one", b"two", b"three"):
             durable.create(directory, name, name)
 
-        assert not swap.put(directory, b"config.yml", b"one", [None])
-        assert not swap.put(directory, b"config.yml", b"one", [(1, 2, 3)])
-        assert not swap.take_away(directory, b"config.yml", [(1, 2, 3)], durable.temporary_name())
+        replaced: list[bytes] = []
+        assert not swap.put(directory, b"config.yml", b"one", [None], replaced.append)
+        assert not swap.put(directory, b"config.yml", b"one", [(1, 2, 3)], replaced.append)
+        assert not swap.take_away(directory, b"config.yml", [(1, 2, 3)], durable.temporary_name(), replaced.append)
         assert (root / "config.yml").read_bytes() == b"a: 1\n"
-        assert swap.put(directory, b"config.yml", b"two", [numbers])
-        assert not swap.put(directory, b"new", b"three", [numbers])
-        assert swap.put(directory, b"new", b"three", [None, numbers])
+        assert not replaced
+        assert swap.put(directory, b"config.yml", b"two", [numbers], replaced.append)
+        assert not swap.put(directory, b"new", b"three", [numbers], replaced.append)
+        assert swap.put(directory, b"new", b"three", [None, numbers], replaced.append)
+        for name in replaced:
+            assert (root / os.fsdecode(name)).read_bytes() == b"a: 1\n"
+            os.unlink(name, dir_fd=directory)
 
     assert {path.name: path.read_bytes() for path in root.iterdir()} == {
         "config.yml": b"two",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from confstream import durable
 from confstream.errors import (
     ConfstreamError,
     NotFoundError,
@@ -231,3 +232,46 @@ def test_the_status_tells_what_really_happened(root: Path, replica: Replica, sta
     assert (status.position.number, status.pending, status.files, status.error) == (1, 0, 1, "")
     assert status.replica == replica.url
     assert status.confirmed_ns > 0
+
+
+def test_p4_writes_of_different_files_waited_for_each_other_s_directory(
+    root: Path, start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 65
+    together = threading.Barrier(count)
+    with start(root, publish=False) as journal:
+        sync = durable.sync_directory
+
+        def syncing(descriptor: int) -> None:
+            together.wait(PATIENCE_SECONDS)
+            sync(descriptor)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(durable, "sync_directory", syncing)
+            _in_threads(count, lambda number: journal.write(f"file-{number}", str(number)))
+
+    assert files_of(root) == {f"file-{number}": str(number).encode() for number in range(count)}
+
+
+def test_p4_a_transaction_syncs_each_directory_once_after_all_that_it_changed_there(
+    root: Path, start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[set[str]] = []
+
+    def syncing(descriptor: int) -> None:
+        with os.scandir(descriptor) as found:
+            synced.append({entry.name for entry in found})
+
+    with start(root, publish=False) as journal:
+        with journal.transaction() as transaction:
+            for name in ("a", "b", "gone", "conf/a"):
+                transaction.write(name, "1")
+        monkeypatch.setattr(durable, "sync_directory", syncing)
+
+        with journal.transaction() as transaction:
+            transaction.write("a", "2")
+            transaction.write("b", "2")
+            transaction.write("conf/a", "2")
+            transaction.delete("gone")
+
+        assert synced == [{"a", "b", "conf", ".confstream"}, {"a"}]
