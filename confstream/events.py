@@ -28,7 +28,6 @@ Event = Literal[
     "journal_behind",
     "journal_moved",
     "listening",
-    "metrics_missing",
     "note_unreadable",
     "pack_differs",
     "pack_failed",

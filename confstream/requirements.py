@@ -87,7 +87,6 @@ MODULES = (
     ),
     # An extra is looked at where somebody wanted it.
     *((LEAN,) * LEAN.is_installed),
-    Module("prometheus_client", "prometheus-client", "/metrics, and nothing else"),
     Module("typer", "typer", "the command line"),
 )
 

@@ -38,8 +38,8 @@ _WORDS = {
     503: "Service Unavailable",
 }
 
-Answer = Callable[[str, str], tuple[int, str, bytes]]
-"""From a path and what its ``Accept`` says to a status, a content type and a body."""
+Answer = Callable[[str], tuple[int, str, bytes]]
+"""From a path to a status, a content type and a body."""
 
 
 class Listener:
@@ -103,7 +103,7 @@ class Listener:
 
     def _respond(self, conversation: "_Conversation") -> None:
         head = conversation.head()
-        line, _, fields = head.partition(b"\r\n")
+        line, _, _ = head.partition(b"\r\n")
         method, _, rest = line.decode("latin-1").partition(" ")
         target, _, version = rest.rpartition(" ")
         refused = 0
@@ -120,7 +120,7 @@ class Listener:
             conversation.hear_out()
             return
         try:
-            status, content_type, body = self._answer(target.partition("?")[0], _accepted(fields))
+            status, content_type, body = self._answer(target.partition("?")[0])
         except Exception:
             logger.exception("a request could not be answered; this is a bug in confstream", extra=about("bug"))
             status, content_type, body = 500, TEXT, b"see the log\n"
@@ -170,12 +170,6 @@ class _Conversation:
         if left <= 0:
             raise TimeoutError
         self._connection.settimeout(left)
-
-
-def _accepted(fields: bytes) -> str:
-    """Return what the field ``Accept`` among *fields* says."""
-    pairs = (line.partition(b":") for line in fields.split(b"\r\n"))
-    return ",".join(value.strip().decode("latin-1") for name, _, value in pairs if name.strip().lower() == b"accept")
 
 
 def _bound(address: Address) -> socket.socket:

@@ -8,20 +8,19 @@ path (P14). What a meter counts under a name that is not declared here is not sh
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from confstream import guards
 from confstream.journal import left_out
 from confstream.journal.phase import Phase
 from confstream.journal.vitals import Vitals
 from confstream.meter import BUCKETS_SECONDS, Distribution, Meter, Reading
+from confstream.observe.exposition import Family, Sample, of_process, text
 from confstream.observe.health import Level, health_of, up_to_date
 from confstream.store.contact import OUTCOMES
 
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric as Family
-
 PREFIX = "confstream_"
+_Counted = TypeVar("_Counted")
 RESTORES = ("restored", "skipped_present", "no_replica", "failed")
 
 
@@ -132,97 +131,55 @@ PINGS = Metric("pings_total", "counter", "Pings of the dead man's switch.", ("ou
 """Of the process, not of a stream."""
 
 
-def exposition(streams: Callable[[], Sequence[Observed]], process: Meter) -> Callable[[str], tuple[bytes, str]]:
-    """Return a function that answers a scrape which accepts the given formats: with a text and its content type.
-
-    *streams* gives the streams of the process at that moment, *process* counts
-    what is no stream's. Imports prometheus-client.
-    """
-    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415 - only where somebody listens
-    from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - likewise
-
-    registry: CollectorRegistry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(streams, process))
-    ProcessCollector(registry=registry)
-
-    def answer(accepted: str) -> tuple[bytes, str]:
-        encode, content_type = choose_encoder(accepted)
-        return encode(registry), content_type
-
-    return answer
+def exposition(streams: Sequence[Observed], process: Meter) -> bytes:
+    """Return the text of ``/metrics`` for *streams* at this moment; *process* counts what is no stream's."""
+    return text([*_families(streams, process), *of_process()])
 
 
-class _Collector:
-    """What prometheus-client asks at every scrape."""
-
-    def __init__(self, streams: Callable[[], Sequence[Observed]], process: Meter) -> None:
-        self._streams = streams
-        self._process = process
-
-    def describe(self) -> list["Family"]:
-        """Return nothing: everything is known only when it is asked for."""
-        return []
-
-    def collect(self) -> Iterator["Family"]:
-        """Return every metric with what it is now."""
-        read = [(stream.vitals(), stream.meter.read()) for stream in self._streams()]
-        for metric in METRICS:
-            family = _family(metric, ("stream", *metric.labels))
-            for vitals, reading in read:
-                if metric.value is None:
-                    _add(family, metric, reading, metric.always(vitals), (vitals.name,))
-                else:
-                    _add_gauge(family, metric.value(vitals), vitals.name)
-            yield family
-        pings = _family(PINGS, PINGS.labels)
-        _add(pings, PINGS, self._process.read(), _PING_OUTCOMES, ())
-        yield pings
+def _families(streams: Sequence[Observed], process: Meter) -> Iterator[Family]:
+    read = [(stream.vitals(), stream.meter.read()) for stream in streams]
+    for metric in METRICS:
+        samples: list[Sample] = []
+        for vitals, reading in read:
+            stream = {"stream": vitals.name}
+            if metric.value is None:
+                samples += _counted(metric, reading, metric.always(vitals), stream)
+            else:
+                samples += _gauged(metric, metric.value(vitals), stream)
+        yield Family(PREFIX + metric.name, metric.kind, metric.help, samples)
+    yield Family(PREFIX + PINGS.name, PINGS.kind, PINGS.help, _counted(PINGS, process.read(), _PING_OUTCOMES, {}))
 
 
-def _family(metric: Metric, labels: Sequence[str]) -> Any:  # noqa: ANN401 - one of three classes that share no base with add_metric
-    from prometheus_client import metrics_core  # noqa: PLC0415 - as above
-
-    kinds = {
-        "gauge": metrics_core.GaugeMetricFamily,
-        "counter": metrics_core.CounterMetricFamily,
-        "histogram": metrics_core.HistogramMetricFamily,
-    }
-    return kinds[metric.kind](PREFIX + metric.name, metric.help, labels=labels)
+def _gauged(metric: Metric, found: float | Mapping[str, float], stream: Mapping[str, str]) -> list[Sample]:
+    if not isinstance(found, Mapping):
+        return [Sample(stream, found)]
+    return [Sample({**stream, metric.labels[0]: label}, value) for label, value in sorted(found.items())]
 
 
-def _add_gauge(family: Any, found: float | Mapping[str, float], stream: str) -> None:  # noqa: ANN401 - see _family
-    if isinstance(found, Mapping):
-        for label, value in sorted(found.items()):
-            family.add_metric([stream, label], value)
-    else:
-        family.add_metric([stream], float(found))
-
-
-def _add(
-    family: Any,  # noqa: ANN401 - see _family
-    metric: Metric,
-    reading: Reading,
-    always: Iterable[tuple[str, ...]],
-    first: tuple[str, ...],
-) -> None:
-    """Add what a meter has of *metric*, and zeros for the values that are *always* there."""
-    found: Mapping[tuple[str, ...], Any]
+def _counted(
+    metric: Metric, reading: Reading, always: Iterable[tuple[str, ...]], stream: Mapping[str, str]
+) -> Iterator[Sample]:
+    """Yield what a meter has of *metric*, and zeros for the values of labels that are *always* there."""
     if metric.kind == "histogram":
-        found = dict.fromkeys(always, Distribution()) | _by_values(metric, reading.distributions)
-        for values, each in sorted(found.items()):
-            buckets = [(str(bound), within) for bound, within in zip(BUCKETS_SECONDS, each.within, strict=True)]
-            family.add_metric([*first, *values], [*buckets, ("+Inf", each.count)], each.sum_seconds)
+        distributions = dict.fromkeys(always, Distribution()) | _by_values(metric, reading.distributions)
+        for values, each in sorted(distributions.items()):
+            labels = {**stream, **dict(zip(metric.labels, values, strict=True))}
+            bounds = (*map(str, BUCKETS_SECONDS), "+Inf")
+            for bound, within in zip(bounds, (*each.within, each.count), strict=True):
+                yield Sample({**labels, "le": bound}, within, "_bucket")
+            yield Sample(labels, each.count, "_count")
+            yield Sample(labels, each.sum_seconds, "_sum")
         return
-    found = dict.fromkeys(always, 0.0) | _by_values(metric, reading.counts)
-    for values, count in sorted(found.items()):
-        family.add_metric([*first, *values], count)
+    counts = dict.fromkeys(always, 0.0) | _by_values(metric, reading.counts)
+    for values, count in sorted(counts.items()):
+        yield Sample({**stream, **dict(zip(metric.labels, values, strict=True))}, count)
 
 
 def _by_values(
-    metric: Metric, counted: Mapping[tuple[str, tuple[tuple[str, str], ...]], Any]
-) -> dict[tuple[str, ...], Any]:
+    metric: Metric, counted: Mapping[tuple[str, tuple[tuple[str, str], ...]], _Counted]
+) -> dict[tuple[str, ...], _Counted]:
     """Return what was *counted* of *metric*, by the values of its labels in their order."""
-    found: dict[tuple[str, ...], Any] = {}
+    found: dict[tuple[str, ...], _Counted] = {}
     for (name, labels), value in counted.items():
         given = dict(labels)
         if name == metric.name and given.keys() == set(metric.labels):

@@ -6,15 +6,13 @@ Whatever comes in cannot hold up replication or the end of the process.
 import json
 import logging
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from importlib.util import find_spec
 from types import TracebackType
 from typing import Self
 
 from confstream.errors import UsageError
 from confstream.events import about
 from confstream.meter import Meter
-from confstream.observe import metrics
+from confstream.observe import exposition, metrics
 from confstream.observe.address import Address
 from confstream.observe.health import Level, asleep, health_of, unstarted
 from confstream.observe.listener import TEXT, Listener
@@ -22,8 +20,7 @@ from confstream.observe.metrics import Observed
 
 logger = logging.getLogger("confstream.observe")
 
-_OK, _NOT_FOUND, _NOT_IMPLEMENTED, _UNAVAILABLE = 200, 404, 501, 503
-_NO_METRICS = b"the module prometheus_client cannot be imported: pip install prometheus-client\n"
+_OK, _NOT_FOUND, _UNAVAILABLE = 200, 404, 503
 _INDEX = b"confstream: /livez /startz /readyz /healthz /metrics\n"
 
 
@@ -40,9 +37,6 @@ class HealthServer:
     def __init__(self, address: Address, streams: Callable[[], Sequence[Observed]], process: Meter) -> None:
         self._streams = streams
         self._process = process
-        if find_spec("prometheus_client") is None:
-            # Said at once, not when the first scrape fails.
-            _ = self._metrics
         try:
             self._listener = Listener(address, self.answer)
         except (OSError, OverflowError) as error:
@@ -51,11 +45,6 @@ class HealthServer:
                 f"cannot listen on {address}: {why}; give another address with --listen, or end what has it"
             ) from error
         self.address = self._listener.address
-
-    @cached_property
-    def _metrics(self) -> Callable[[str], tuple[bytes, str]] | None:
-        # Who is probed and not scraped need not hold the 3 MB that this takes.
-        return _exposition(self._streams, self._process)
 
     def __enter__(self) -> Self:
         self._listener.start()
@@ -67,13 +56,10 @@ class HealthServer:
     ) -> None:
         self._listener.close()
 
-    def answer(self, path: str, accepted: str) -> tuple[int, str, bytes]:
+    def answer(self, path: str) -> tuple[int, str, bytes]:
         """Return status, content type and body for *path*."""
         if path == "/metrics":
-            if self._metrics is None:
-                return _NOT_IMPLEMENTED, TEXT, _NO_METRICS
-            body, content_type = self._metrics(accepted)
-            return _OK, content_type, body
+            return _OK, exposition.TYPE, metrics.exposition(self._streams(), self._process)
         if path == "/":
             return _OK, TEXT, _INDEX
         if path not in {"/livez", "/startz", "/readyz", "/healthz"}:
@@ -87,13 +73,3 @@ class HealthServer:
         wrong = asleep(vitals) if path == "/livez" else unstarted(vitals)
         body = "".join(f"{line}\n" for line in wrong or ["ok"]).encode("utf-8", "backslashreplace")
         return _UNAVAILABLE if wrong else _OK, TEXT, body
-
-
-def _exposition(streams: Callable[[], Sequence[Observed]], process: Meter) -> Callable[[str], tuple[bytes, str]] | None:
-    try:
-        return metrics.exposition(streams, process)
-    except ImportError as error:
-        # P6: who cannot be scraped can still protect files, and says on the other paths how that is going.
-        why = f"the module {error.name} cannot be imported: pip install prometheus-client"
-        logger.error("/metrics answers 501: %s", why, extra=about("metrics_missing", error=why))  # noqa: TRY400 - nobody is helped by a trace
-        return None

@@ -11,7 +11,7 @@ from tests.processes import confstream, run_confstream
 from tests.servers import S3Server
 from tests.shadows import shadow
 
-OPTIONAL = ["yaml", "s3fs", "fsspec", "inotify_simple", "prometheus_client"]
+OPTIONAL = ["yaml", "s3fs", "fsspec", "inotify_simple"]
 VITAL = ["msgpack", "pathspec"]
 
 
@@ -89,22 +89,6 @@ def test_p2_an_init_container_with_its_configuration_needs_no_module(name: str, 
 
     assert ended.code == 0, ended
     assert ended.stdout == "the configuration is present: config.yml is present; nothing was contacted\n"
-
-
-def test_without_prometheus_client_metrics_answer_501_and_health_as_ever(tree: Path, tmp_path: Path) -> None:
-    lacking = shadow(tmp_path / "shadow", "prometheus_client")
-
-    with confstream("replicate", tree, tmp_path / "replica", *LISTEN, environment=lacking) as sidecar:
-        seen = Endpoints(sidecar)
-        sidecar.wait_for_line("revision 1")
-        code, body = seen.get("/metrics")
-        seen.wait_for_health()
-        ended = sidecar.stop()
-
-    assert code == 501
-    assert "prometheus_client" in body
-    assert ended.code == 0, ended
-    assert "/metrics answers 501: the module prometheus_client cannot be imported" in ended.stderr
 
 
 def test_p6_p7_without_pyyaml_replication_goes_on_and_log_health_metrics_and_doctor_say_so(

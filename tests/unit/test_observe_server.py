@@ -121,7 +121,7 @@ def test_what_is_no_http_is_refused(server: HealthServer, line: bytes) -> None:
 
 def test_p14_a_client_that_sends_a_byte_now_and_then_has_no_more_time_than_any_other() -> None:
     clock = ManualClock()
-    listener = Listener(parse("127.0.0.1:0"), lambda _path, _accepted: (200, "text/plain", b"ok\n"), clock)
+    listener = Listener(parse("127.0.0.1:0"), lambda _path: (200, "text/plain", b"ok\n"), clock)
     listener.start()
     with socket.create_connection((listener.address.host, listener.address.port), timeout=20) as client:
         client.sendall(b"GET /livez ")
