@@ -6,7 +6,6 @@ nothing has to wait for it.
 
 import threading
 import time
-from pathlib import Path
 from typing import Protocol
 
 # On macOS the monotonic clock of the system counts suspended time, and that of Python does not.
@@ -45,6 +44,8 @@ class SystemClock:
     def boot(self) -> str:
         """Return the name that the kernel gave to this start of the machine; empty where it gives none."""
         try:
+            from pathlib import Path  # noqa: PLC0415 - few ask
+
             return Path(_BOOT_ID).read_text("ascii").strip()
         except (OSError, ValueError):
             return ""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import field
 
+from confstream.pattern import pattern
 from confstream.values import dataclass
 
 DESCRIPTOR = "confstream.json"
@@ -14,11 +15,11 @@ LOG, PACK, SNAPSHOT, BLOB, TAG, HEARTBEAT, FORK = "log/", "pack/", "snapshot/", 
 
 _NUMBER = r"([0-9]{20})"
 _LOG_KEY = re.compile(rf"log/{_NUMBER}")
-_PACK_KEY = re.compile(rf"pack/{_NUMBER}-{_NUMBER}")
-_SNAPSHOT_KEY = re.compile(rf"snapshot/{_NUMBER}")
-_FORK_KEY = re.compile(rf"fork/([0-9a-z]{{1,64}})-([1-9][0-9]{{0,18}})/log/{_NUMBER}")
-_TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_WRITER = re.compile(r"[0-9a-z]{1,64}")
+_PACK_KEY = pattern(rf"pack/{_NUMBER}-{_NUMBER}")
+_SNAPSHOT_KEY = pattern(rf"snapshot/{_NUMBER}")
+_FORK_KEY = pattern(rf"fork/([0-9a-z]{{1,64}})-([1-9][0-9]{{0,18}})/log/{_NUMBER}")
+_TAG_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_WRITER = pattern(r"[0-9a-z]{1,64}")
 
 
 def log_key(number: int) -> str:

@@ -4,22 +4,26 @@ Pure. A time is never guessed: what is malformed, could mean two things or lies
 in the future is a ``UsageError`` that lists what can be written instead.
 """
 
-import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from confstream.errors import UsageError
+from confstream.pattern import pattern
 from confstream.values import dataclass
+
+if TYPE_CHECKING:
+    import re
 
 _NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall time; the zone is added by hand
 _NUMBER_DIGITS_MAX = 19
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_FORK = re.compile(r"([0-9a-z]{1,64}-[1-9][0-9]{0,18})/([1-9][0-9]{0,18})")
-_LENGTH = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))?[ ]?([a-z]+)")
-_DATE = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
-_TIME = re.compile(
+_TAG = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_FORK = pattern(r"([0-9a-z]{1,64}-[1-9][0-9]{0,18})/([1-9][0-9]{0,18})")
+_LENGTH = pattern(r"([0-9]{1,12})(?:\.([0-9]{1,9}))?[ ]?([a-z]+)")
+_DATE = pattern(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
+_TIME = pattern(
     r"(?:([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ])?"
     r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
     r"(?: ?([Zz]|[+-][0-9]{2}:[0-9]{2}))?"
@@ -224,7 +228,7 @@ def _length_ns(words: str) -> int | None:
     return total if words and position == len(words) else None
 
 
-def _from_date(text: str, match: re.Match[str], now_ns: int, zone: tzinfo | None) -> TimeBound:
+def _from_date(text: str, match: "re.Match[str]", now_ns: int, zone: tzinfo | None) -> TimeBound:
     year, month, day = (int(part) if part else 0 for part in match.groups())
     first = date(year, month, day if match[3] else 1)
     _refuse_past_and_future(text, first, _instants(datetime.combine(first, _EPOCH.time()), zone)[0], now_ns)
@@ -233,7 +237,7 @@ def _from_date(text: str, match: re.Match[str], now_ns: int, zone: tzinfo | None
     return _bound(text, _end_of_days(first, days, zone), f"the end of that {unit}, local time", zone)
 
 
-def _from_time(text: str, match: re.Match[str], now_ns: int, zone: tzinfo | None) -> TimeBound:
+def _from_time(text: str, match: "re.Match[str]", now_ns: int, zone: tzinfo | None) -> TimeBound:
     year, month, day, hour, minute, second, fraction, offset = match.groups()
     if offset and not year:
         raise ValueError("a time of day with a zone needs its date")
@@ -273,7 +277,7 @@ def _offset(text: str) -> tzinfo:
 
 
 def _wall(time_ns: int, zone: tzinfo | None) -> datetime:
-    return (_EPOCH + timedelta(seconds=time_ns // _NS)).replace(tzinfo=UTC).astimezone(zone)
+    return datetime.fromtimestamp(time_ns // _NS, UTC).astimezone(zone)
 
 
 def _end_of_days(first: date, days: int, zone: tzinfo | None) -> int:

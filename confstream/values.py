@@ -27,6 +27,8 @@ else:
         """Make a dataclass of the class *made*; the arguments mean what they do in the standard library."""
 
         def decorate(plain: type) -> type:
+            # Of a class that says nothing of itself, the standard library would find out the signature.
+            plain.__doc__ = plain.__doc__ or plain.__name__
             found = dataclasses.dataclass(repr=False, eq=False, slots=slots, kw_only=kw_only)(plain)
             _set(found, "__repr__", _shown)
             if not eq:

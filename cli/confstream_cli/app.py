@@ -5,7 +5,6 @@ from __future__ import annotations  # The library's types are named here, and im
 import io
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -127,6 +126,8 @@ def _check_environment() -> None:
 def _tell(text: str, code: int, *, debug: bool) -> int:
     """Say why the command ends with *code*, and return it."""
     if debug:
+        import traceback  # noqa: PLC0415 - only for this
+
         trace = traceback.format_exc()
         sys.stderr.write("".join(f"{confstream.mask_line(line)}\n" for line in trace.splitlines()))
     for number, line in enumerate([] if logs.fail(text, code) else text.splitlines()):

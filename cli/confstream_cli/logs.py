@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import traceback
 from typing import Any
 
 import confstream
@@ -113,6 +112,8 @@ def _time(record: logging.LogRecord) -> str:
 def _message(record: logging.LogRecord) -> str:
     text = record.getMessage()
     if record.exc_info and record.exc_info[1] is not None:
+        import traceback  # noqa: PLC0415 - only where there is one
+
         # The trace has lines of code and no values; the last line may quote some.
         text += ": " + "".join(traceback.format_exception_only(record.exc_info[1])).strip()
     return _safe(text)

@@ -13,7 +13,7 @@ from confstream_cli import environment
 TIMEOUT = "30s"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Given:
     """What options were given; each further field of a class below is an option.
 
@@ -246,7 +246,7 @@ def size(option: str, text: str, *, least: int = 0) -> int:
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class GivenTracked(Given):
     """The options that say what is tracked."""
 

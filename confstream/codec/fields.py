@@ -115,6 +115,14 @@ class Reader:
             except (ValueError, TypeError, LookupError) as error:
                 raise IntegrityError(f"{self.key}: {error}") from error
 
+    def values(self, count: int) -> list[Any]:
+        """Return the next *count* values."""
+        unpack = self._unpacker.unpack
+        try:
+            return [unpack() for _ in range(count)]
+        except self._failures as error:
+            raise self._malformed(error) from error
+
     def rest(self) -> bytes:
         """Return the bytes of all that was not read yet."""
         return self._encoded[self._unpacker.tell() :]
@@ -267,9 +275,12 @@ class Changes(Sequence[Change]):
     def mentions(self) -> list[Mention]:
         """Return what is to be said of each, without decoding the rest of it."""
         reader = Reader(self._encoded, self._key)
-        found = list(reader.elements(_mention, self._count))
+        raws = reader.values(self._count)
         reader.end()
-        return found
+        try:
+            return list(map(_mention, raws))
+        except (ValueError, TypeError, LookupError) as error:
+            raise IntegrityError(f"{self._key}: {error}") from error
 
     def __len__(self) -> int:
         return self._count

@@ -7,13 +7,14 @@ these words do not say for certain counts as unknown.
 import re
 
 from confstream.errors import AccessDeniedError, ConfstreamError, UnavailableError
+from confstream.pattern import pattern
 from confstream.store.s3_errors import NO_TLS, Answer, Circumstances, explain_answer, not_s3, with_remedy
 
-_STATUS = re.compile(r" - Server returned non-2xx status code: (\d{3})[^:]*: ?(.*)", re.DOTALL)
+_STATUS = pattern(r" - Server returned non-2xx status code: (\d{3})[^:]*: ?(.*)", re.DOTALL)
 _DETAILS = "\n\nDebug source:\n"
 _REDIRECT = " - Received redirect without LOCATION"
-_KIND = re.compile(r"HttpError \{\s*kind: (\w+)")
-_REASON = re.compile(r'(?:message|error): "([^"\n]{1,200})"')
+_KIND = pattern(r"HttpError \{\s*kind: (\w+)")
+_REASON = pattern(r'(?:message|error): "([^"\n]{1,200})"')
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&#34;": '"', "&#39;": "'", "&amp;": "&"}
 _MOVED = 301
 _TLS_REMEDIES = {

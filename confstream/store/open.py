@@ -7,28 +7,31 @@ matter of fsspec, which is imported for nothing but that.
 import contextlib
 import os
 import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from confstream.clock import Clock
 from confstream.errors import UnavailableError, UsageError
+from confstream.pattern import pattern
 from confstream.store import Store
 from confstream.store.fallback import FallbackStore
 from confstream.store.s3_choice import OPTION, check_client, choose
 
-_PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(://|::)")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PROTOCOL = pattern(r"([A-Za-z][A-Za-z0-9+.-]*)(://|::)")
 # As rclone names a remote, or with a slash too few.
-_HALF_A_PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?!//|:)/?")
+_HALF_A_PROTOCOL = pattern(r"([A-Za-z][A-Za-z0-9+.-]+):(?!//|:)/?")
 # A password may have any sign in it; a port, which also follows a colon, has digits only.
-_USERINFO = re.compile(r"://(?:(?!(?:[^/@\s:]*|\[[^\]/]*\]):\d+(?:[/?#]|$))[^/@\s:]*:\S*@|[^/?#\s]*@)")
+_USERINFO = pattern(r"://(?:(?!(?:[^/@\s:]*|\[[^\]/]*\]):\d+(?:[/?#]|$))[^/@\s:]*:\S*@|[^/?#\s]*@)")
 _SENSITIVE_NAME = (
     r"[^=&?#\s]*(?:secret|token|passw|pwd|passphrase|signature|credential|auth|api[-_]?key|access[-_]?key|account[-_]?key"
     r"|private)[^=&?#\s]*|key|sig|sas|pass"
 )
-_ACCESS_POINT = re.compile(r"[^:]*://(arn:aws[^/@?#]*:accesspoint[:/][^/@?#]+)/?")
-_SECRET_QUERY = re.compile(rf"([?&;](?:{_SENSITIVE_NAME})=)[^&#;\s]*", re.IGNORECASE)
-_SECRET_OPTION = re.compile(_SENSITIVE_NAME, re.IGNORECASE)
+_ACCESS_POINT = pattern(r"[^:]*://(arn:aws[^/@?#]*:accesspoint[:/][^/@?#]+)/?")
+_SECRET_QUERY = pattern(rf"([?&;](?:{_SENSITIVE_NAME})=)[^&#;\s]*", re.IGNORECASE)
+_SECRET_OPTION = pattern(_SENSITIVE_NAME, re.IGNORECASE)
 
 
 def open_store(
@@ -90,7 +93,9 @@ def mask_url(url: str) -> str:
     """Return *url* as it may be shown: user info and secret-looking query values are ``***`` (P12)."""
     # Only up to the last "@" is there user info to look for, so no search runs to the end in vain.
     last = url.rfind("@") + 1
-    return _SECRET_QUERY.sub(r"\1***", _USERINFO.sub("://***@", url[:last]) + url[last:])
+    if last:
+        url = _USERINFO.sub("://***@", url[:last]) + url[last:]
+    return _SECRET_QUERY.sub(r"\1***", url) if "=" in url else url
 
 
 def parse_storage_options(options: list[str]) -> dict[str, Any]:
@@ -138,7 +143,9 @@ def _open_here(url: str, protocol: str, rest: str, clock: Clock | None) -> Store
     return MemoryStore(_name(rest))
 
 
-def _local_path(url: str, rest: str) -> Path:
+def _local_path(url: str, rest: str) -> "Path":
+    from pathlib import Path  # noqa: PLC0415 - as above
+
     if url.lower().startswith("file://"):
         rest = rest.removeprefix("localhost") if rest.startswith("localhost/") else rest
         if not rest.startswith("/"):

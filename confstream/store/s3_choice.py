@@ -6,13 +6,13 @@ honour decides for s3fs, so that neither credentials nor bucket ever depend on i
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import field
 from importlib.util import find_spec
 from typing import Any
 
 from confstream.errors import UsageError
+from confstream.pattern import pattern
 from confstream.values import dataclass
 
 __all__ = ["CLIENTS", "OPTION", "LeanSettings", "check_client", "choose", "client_of"]
@@ -38,14 +38,14 @@ _CERTIFICATES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-_VALUE = re.compile(r"[!-~]+")
-_ENDPOINT = re.compile(r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?/?")
-_PROXY = re.compile(r"http://[A-Za-z0-9.-]+:\d{1,5}/?")
-_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_VALUE = pattern(r"[!-~]+")
+_ENDPOINT = pattern(r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?/?")
+_PROXY = pattern(r"http://[A-Za-z0-9.-]+:\d{1,5}/?")
+_REGION = pattern(r"[A-Za-z0-9][A-Za-z0-9-]*")
 # Those whose endpoints end with amazonaws.com.
-_AWS_REGION = re.compile(r"(?!cn-|us-iso|eu-iso)[a-z]{2}(-[a-z]+)+-\d+")
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
-_HOST_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_AWS_REGION = pattern(r"(?!cn-|us-iso|eu-iso)[a-z]{2}(-[a-z]+)+-\d+")
+_BUCKET = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_HOST_BUCKET = pattern(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
 @dataclass(frozen=True, slots=True)

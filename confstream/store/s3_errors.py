@@ -14,6 +14,7 @@ from confstream.errors import (
     UnavailableError,
     UsageError,
 )
+from confstream.pattern import pattern
 from confstream.values import dataclass
 
 STALE_CREDENTIALS = frozenset(
@@ -90,7 +91,7 @@ _NETWORK_REMEDIES = {
 _USAGE_ERRORS = frozenset(
     {"ConfigNotFound", "ConfigParseError", "InvalidRegionError", "ParamValidationError", "ProfileNotFound"}
 )
-_QUOTED = re.compile(r"""(?:\bb|(?<=Bad status line )|(?<=bytes when reading: ))\\*["'].*""", re.DOTALL)
+_QUOTED = pattern(r"""(?:\bb|(?<=Bad status line )|(?<=bytes when reading: ))\\*["'].*""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
