@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from functools import lru_cache
 
 from confstream.clock import Clock
 from confstream.codec.notes import Descriptor, encode_descriptor
@@ -13,16 +14,22 @@ from confstream.log.reader import LogReader
 from confstream.revision import OK, Authorship, Verdict
 from confstream.store import Store
 from confstream.testing import ManualClock
-from confstream.tree import Entry, Tree, content_hash
+from confstream.tree import Entry, Tree
 
 DAY = 86_400.0
 
 
 def tree_of(files: Mapping[str, bytes]) -> Tree:
     """Return the tree that holds *files*, their directories included."""
-    entries = {name: Entry.file(name.encode(), content) for name, content in files.items()}
+    entries = {name: _entry(name, content) for name, content in files.items()}
     parents = {name.rpartition("/")[0] for name in files} - {""}
     return Tree([*entries.values(), *(Entry.directory(parent.encode()) for parent in parents)])
+
+
+@lru_cache(maxsize=256)
+def _entry(name: str, content: bytes) -> Entry:
+    """Return the entry of a file, which is mostly the one that it had before."""
+    return Entry.file(name.encode(), content)
 
 
 class Scribe:
@@ -45,7 +52,7 @@ class Scribe:
     def intent(self, files: Mapping[str, bytes], *, verdict: Verdict = OK, keep: bool = False) -> Intent:
         """Return the intent to make the tree hold just *files*."""
         self.files = dict(files)
-        self.contents |= {content_hash(content): content for content in files.values()}
+        self.contents |= {_entry(name, content).hash: content for name, content in files.items()}
         authorship = Authorship("api", message="a test")
         return Intent(self.random.randbytes(16), self.clock.now_ns(), tree_of(files), authorship, verdict, keep)
 

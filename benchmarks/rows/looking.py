@@ -22,6 +22,7 @@ from tests.logs import Scribe
 _ARCHIVES: tuple[Archive, ...] = (
     Confstream("s3fs"), Confstream("lean"), Packed("s3fs"), Packed("lean"), Litestream(), Restic(), Git()
 )  # fmt: skip
+_LATELY = 20
 _PACK_EVERY = 1000
 _FILES = 40
 _LINES = 40
@@ -46,15 +47,22 @@ def measure(world: World) -> Row:
             else:
                 world.upload(directory, places[archive.archive])
     indices = sorted(replayed[archives[0].archive][1])
-    old, new = indices[len(indices) // 3], indices[2 * len(indices) // 3]
-    logs, diffs = {}, {}
+    # What most people ask is what changed of late; a third of a history apart, nearly every file is another.
+    spans = {
+        "diff": (indices[len(indices) // 3], indices[2 * len(indices) // 3]),
+        "diff, lately": (indices[max(0, len(indices) - 1 - _LATELY)], indices[-1]),
+    }
+    figures: dict[str, dict[str, Command]] = {"log": {}, **{figure: {} for figure in spans}}
     for archive in archives:
         place, moments = places[archive.archive], replayed[archive.archive][1]
-        logs[archive.name], difference = _commands(archive, place, moments[old], moments[new])
-        if difference is not None:
-            diffs[archive.name] = difference
-    for figure, commands in (("log", logs), ("diff", diffs)):
+        figures["log"][archive.name] = _history(archive, place)
+        for figure, (old, new) in spans.items():
+            difference = _difference(archive, place, moments[old], moments[new])
+            if difference is not None:
+                figures[figure][archive.name] = difference
+    for figure, commands in figures.items():
         _add(world, row, figure, commands)
+    row.notes.append(f"Lately is {_LATELY} commits, up to the newest; the other difference is a third of all of them.")
     return row
 
 
@@ -84,18 +92,20 @@ def measure_long(world: World) -> Row:
     return row
 
 
-def _commands(archive: Archive, place: Place, old: str, new: str) -> tuple[Command, Command | None]:
-    """Return what shows the history in *place*, and what shows how two moments of it differ, if anything does."""
+def _history(archive: Archive, place: Place) -> Command:
+    """Return what shows the history in *place*."""
     if isinstance(archive, Confstream):
-        diff = archive.command("diff", place.url, old, new, place=place)
-        return archive.command("log", place.url, place=place), diff
-    if isinstance(archive, Restic):
-        return archive.history(place), archive.diff(place, old, new)
-    if isinstance(archive, Git):
-        return archive.history(place), archive.diff(place, old, new)
-    if isinstance(archive, Litestream):
-        return archive.history(place), None
+        return archive.command("log", place.url, place=place)
+    if isinstance(archive, Restic | Git | Litestream):
+        return archive.history(place)
     raise TypeError(archive.name)
+
+
+def _difference(archive: Archive, place: Place, old: str, new: str) -> Command | None:
+    """Return what shows how the moments *old* and *new* differ, if anything does."""
+    if isinstance(archive, Confstream):
+        return archive.command("diff", place.url, old, new, place=place)
+    return archive.diff(place, old, new) if isinstance(archive, Restic | Git) else None
 
 
 def _add(world: World, row: Row, figure: str, commands: dict[str, Command]) -> None:
