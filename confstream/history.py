@@ -194,9 +194,14 @@ class History:
         last: int | None = None,
         path: str | bytes | None = None,
         newest_first: bool = True,
+        expected: int = 0,
     ) -> Iterator[LogEntry]:
-        """Yield the revisions *first* to *last*, both included; with *path* only those that changed it or below it."""
-        entries = map(LogEntry.of, outlines(self.reader, first, last, newest_first=newest_first))
+        """Yield the revisions *first* to *last*, both included; with *path* only those that changed it or below it.
+
+        Whoever will certainly look at *expected* of them waits less for saying so.
+        """
+        found = outlines(self.reader, first, last, newest_first=newest_first, expected=expected)
+        entries = map(LogEntry.of, found)
         yield from entries if path is None else (entry for entry in entries if entry.touches(path))
 
     def forks(self) -> list[LogEntry]:

@@ -32,7 +32,7 @@ from confstream.store import Store
 INDEX_GUESS = 1 << 17
 """How much of a pack or snapshot to ask for at first when only its index is wanted."""
 
-_RECORD_GUESS = 1 << 13
+RECORD_GUESS = 1 << 13
 """The same of a single revision."""
 
 _P = ParamSpec("_P")
@@ -67,7 +67,7 @@ def get_outlines(store: Store, unit: Unit) -> tuple[Outline, ...]:
     if unit.packed:
         found = decode_outlines(_index(store, unit.key, ObjectKind.PACK), unit.key)
     else:
-        found = (decode_outline(_index(store, unit.key, ObjectKind.REVISION, _RECORD_GUESS), unit.key),)
+        found = (decode_outline(_index(store, unit.key, ObjectKind.REVISION, RECORD_GUESS), unit.key),)
     if (found[0].revision.number, found[-1].revision.number) != (unit.first, unit.last):
         raise IntegrityError(f"{unit.key}: holds other revisions than its name says")
     return found

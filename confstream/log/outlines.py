@@ -11,20 +11,31 @@ from confstream.codec.outline import Outline
 from confstream.errors import IntegrityError
 from confstream.layout import Listing
 from confstream.log.chain import GapError, check_link, windows
-from confstream.log.objects import get_outlines
+from confstream.log.objects import INDEX_GUESS, RECORD_GUESS, get_outlines
 from confstream.log.reader import LogReader
 from confstream.plan import Unit
 
+_BEGUN_MAX = 512
+"""Of how many objects the beginnings are held that are on their way: a few MiB (P14)."""
+
 
 def outlines(
-    reader: LogReader, first: int = 1, last: int | None = None, *, newest_first: bool = False
+    reader: LogReader, first: int = 1, last: int | None = None, *, newest_first: bool = False, expected: int = 0
 ) -> Iterator[Outline]:
-    """Yield what ``LogReader.revisions`` does, as outlines: a gap raises ``IntegrityError``, the chain is checked."""
+    """Yield what ``LogReader.revisions`` does, as outlines: a gap raises ``IntegrityError``, the chain is checked.
+
+    Whoever will certainly look at *expected* of them waits for them all at once.
+    """
     listing = reader.require()
     last = listing.head if last is None else last
+    first = max(first, reader.oldest())
     pages = _Pages(reader)
+    sure = (max(first, last - expected + 1), last) if newest_first else (first, min(last, first + expected - 1))
+    rest = (first, sure[0] - 1) if newest_first else (sure[1] + 1, last)
+    if expected:
+        pages.begin(*sure)
     successor: Outline | None = None
-    for start, end in windows(max(first, reader.oldest()), last, newest_first=newest_first):
+    for start, end in (one for span in (sure, rest) for one in windows(*span, newest_first=newest_first)):
         for made in pages.window(start, end, newest_first=newest_first):
             if successor is not None:
                 check_link(*((made, successor) if newest_first else (successor, made)))
@@ -51,6 +62,14 @@ class _Pages:
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader
         self._last: tuple[Unit, tuple[Outline, ...]] | None = None
+        self._begun: frozenset[Unit] = frozenset()
+
+    def begin(self, first: int, last: int) -> None:
+        """Begin to read what holds revisions *first* to *last*, the newest first and no more than is held."""
+        units = plan.units(self._reader.sound(self._reader.listing), first, last) or ()
+        self._begun = frozenset(units[-_BEGUN_MAX:])
+        parts = ((unit.key, 0, INDEX_GUESS if unit.packed else RECORD_GUESS) for unit in reversed(units[-_BEGUN_MAX:]))
+        self._reader.ahead.begin(parts)
 
     def window(self, first: int, last: int, *, newest_first: bool) -> Iterator[Outline]:
         try:
@@ -65,7 +84,9 @@ class _Pages:
         units = plan.units(self._reader.sound(listing), first, last)
         if units is None:
             raise GapError(f"revisions {first} to {last}")
-        found = {one.revision.number: one for page in self._reader.each(self._page, units) for one in page}
+        # What is on its way needs nobody else to wait for it.
+        pages = map(self._page, units) if self._begun.issuperset(units) else self._reader.each(self._page, units)
+        found = {one.revision.number: one for page in pages for one in page}
         return [found[number] for number in range(first, last + 1)]
 
     def _page(self, unit: Unit) -> tuple[Outline, ...]:

@@ -1,9 +1,11 @@
 """The log as a list: the same as the revisions themselves, decoded no further than it is looked at."""
 
+from itertools import islice
 from typing import Any
 
 import pytest
 
+from confstream import plan
 from confstream.codec.fields import Changes, change_from, decode_record, pack, pack_array
 from confstream.codec.outline import decode_outline
 from confstream.compactor import compact
@@ -17,6 +19,7 @@ from confstream.store import MeteredStore
 from confstream.store.memory import MemoryStore
 from tests.forgery import revision_of, rich_record
 from tests.logs import Scribe, grow
+from tests.servers import wait_until
 
 
 def _packed(count: int = 230, tail: int = 30) -> MemoryStore:
@@ -36,6 +39,56 @@ def test_they_are_the_revisions_in_the_same_order(first: int, last: int | None, 
     made = list(reader.revisions(first, last, newest_first=newest_first))
     assert [one.hash for one in found] == [one.hash for one in made]
     assert [one.revision for one in found] == [one.revision for one in made]
+
+
+class _Asked(MemoryStore):
+    """Remembers what it was asked for."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        super().__init__()
+        for key, body in objects.items():
+            self.put(key, body)
+        self.asked: list[str] = []
+
+    def get(self, key: str, first: int = 0, size: int | None = None) -> bytes:
+        self.asked.append(key)
+        return super().get(key, first, size)
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_who_looks_at_all_of_them_waits_for_all_at_once_and_asks_for_each_once(newest_first: bool) -> None:
+    store = _Asked(_packed().objects)
+    reader = LogReader(store)
+    keys = {unit.key for unit in plan.units(reader.listing, 1, 230) or ()}
+
+    found = outlines(reader, newest_first=newest_first, expected=230)
+    first = next(found)
+
+    wait_until(lambda: keys <= {*store.asked}, 20, "all objects to be asked for")
+    assert [one.hash for one in (first, *found)] == [
+        one.hash for one in LogReader(_packed()).revisions(newest_first=newest_first)
+    ]
+    assert sorted(store.asked) == sorted(keys)
+
+
+def test_who_expects_some_does_not_ask_for_more() -> None:
+    store = _Asked(_packed().objects)
+
+    found = [one.revision.number for one in islice(outlines(LogReader(store), newest_first=True, expected=9), 9)]
+
+    assert found == [*range(230, 221, -1)]
+    assert set(store.asked) == {log_key(number) for number in found}
+
+
+def test_a_damaged_object_is_told_of_as_ever_where_all_are_expected() -> None:
+    store = _packed()
+    store.replace(log_key(215), b"garbled")
+
+    found = outlines(LogReader(store), newest_first=True, expected=230)
+
+    assert [next(found).revision.number for _ in range(15)] == [*range(230, 215, -1)]
+    with pytest.raises(IntegrityError, match="revision 215"):
+        next(found)
 
 
 def test_what_changed_is_not_decoded_for_the_words_that_a_list_has_of_it() -> None:

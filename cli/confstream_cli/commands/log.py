@@ -57,11 +57,12 @@ def log(
         limit = _LIMIT_ON_TERMINAL if page.is_terminal and not json else 0
     with options.open_history(replica, storage_option, s3_client, timeout) as history:
         head = history.head
-        found = history.log(path=path)
+        sure = limit if path is None else 0
+        found = history.log(path=path, expected=sure if limit else head)
         entries: Iterable[confstream.LogEntry] = islice(found, limit) if limit else found
         if reverse:
             # The newest ones, however few: only their order is another.
-            entries = reversed(list(entries)) if limit else history.log(path=path, newest_first=False)
+            entries = reversed(list(entries)) if limit else history.log(path=path, newest_first=False, expected=head)
         forks = [entry for entry in history.forks() if path is None or entry.touches(path)]
         told = _with_gists(history, entries) if keys else ((entry, "") for entry in entries)
         rows = chain(told, ((entry, "") for entry in forks))
