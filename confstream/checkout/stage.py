@@ -19,7 +19,7 @@ from confstream.checkout.marker import Marker, Staged, encode
 from confstream.checkout.plan import Action, Verb, shown
 from confstream.checkout.state import ASIDE, MARKER, STAGING, make_private, opened_state, remove_below, state_owner
 from confstream.clock import Clock
-from confstream.errors import ConfstreamError, IntegrityError, RefusedError
+from confstream.errors import ConfstreamError, IntegrityError, RefusedError, UnavailableError
 from confstream.stamp import Stamp, is_as_remembered
 from confstream.tree import Entry, Kind
 
@@ -87,7 +87,9 @@ def _leaving_unchanged(root: Path, actions: Sequence[Action]) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno not in _FULL_DISK:
-            raise ConfstreamError(
+            # As where there is no state directory yet: the volume is what is out of reach.
+            kind = UnavailableError if error.errno == errno.EROFS else ConfstreamError
+            raise kind(
                 f"{root} cannot be written: {error.strerror}; nothing was changed. Make it writable for uid "
                 f"{os.geteuid()}, or restore to another directory"
             ) from error

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from confstream import durable
-from confstream.errors import ConfstreamError
+from confstream.errors import ConfstreamError, UnavailableError
 
 _LOCK = "lock"
 
@@ -56,7 +56,10 @@ class StateDirectory:
             remedy = f"it must be a directory that uid {os.geteuid()} may write to"
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 remedy = "free some space on that file system"
-            raise ConfstreamError(
+            kind = ConfstreamError
+            if error.errno == errno.EROFS:
+                kind, remedy = UnavailableError, "mount the volume writable"
+            raise kind(
                 f"{path}: the journal's directory cannot be used: {error.strerror}; {remedy}, or choose another one "
                 "with --state-dir"
             ) from error
