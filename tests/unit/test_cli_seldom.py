@@ -1,10 +1,13 @@
-"""What the standard library imports for what hardly happens is imported once it does."""
+"""A command that only reads starts without what hardly happens, and ends at once, with all that it printed."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
-from tests.processes import ROOT
+from confstream.store.local import LocalStore
+from tests.logs import grow
+from tests.processes import ROOT, run_confstream
 
 _PUT_OFF = (
     "import sys; from confstream_cli import seldom; seldom.put_off(); import logging, dataclasses, urllib.parse\n"
@@ -36,3 +39,17 @@ def test_an_error_is_logged_with_its_trace() -> None:
     program = "try: 1 / 0\nexcept ZeroDivisionError: logging.basicConfig(stream=sys.stdout); logging.exception('said')"
 
     assert _said(program).endswith("ZeroDivisionError: division by zero")
+
+
+def test_p7_a_command_that_leaves_at_once_has_its_code_and_all_of_its_output(tmp_path: Path) -> None:
+    grow(LocalStore(tmp_path), 300)
+
+    shown = run_confstream("log", tmp_path)
+    differs = run_confstream("diff", "--exit-code", tmp_path, "1", "300")
+    nowhere = run_confstream("log", tmp_path / "nothing")
+
+    assert (shown.code, shown.stdout.count("\n")) == (0, 301)
+    assert differs.code == 1
+    assert "edit 300" in differs.stdout
+    assert (nowhere.code, nowhere.stdout) == (10, "")
+    assert "no replica" in nowhere.stderr
