@@ -20,6 +20,7 @@ PREFIX_SIZE_MAX = 1 << 24
 """16 MiB: what an object may ask a reader to hold of contents that lie elsewhere."""
 
 _DICT_SIZE_MIN = 8
+_LONG_SIZE_MIN = 1 << 18
 _CHUNK_SIZE = 1 << 17
 
 
@@ -29,7 +30,7 @@ def compress(
     """Return one frame of the *parts*, *size* bytes together; nothing at all for no bytes.
 
     The parts are taken one at a time. *long* looks for matches over the whole
-    window: versions of one file that lie far apart then cost next to nothing.
+    window, as it is done for a long prefix: versions of one file that lie far apart then cost next to nothing.
     Raise ``ValueError`` if a reader would refuse the *prefix*.
     """
     if size == 0:
@@ -41,9 +42,10 @@ def compress(
         zstd.CompressionParameter.checksum_flag: 0,  # SHA-256 hashes of contents and object do that.
     }
     reach = max((size + len(known) - 1).bit_length(), 10)
-    if long or len(known) > 1 << 18:
+    if long or len(known) > _LONG_SIZE_MIN:
+        # Without, only the end of a long prefix is found again.
         options[zstd.CompressionParameter.window_log] = min(reach, _WINDOW_LOG_MAX)
-        options[zstd.CompressionParameter.enable_long_distance_matching] = int(long)
+        options[zstd.CompressionParameter.enable_long_distance_matching] = 1
     compressor = zstd.ZstdCompressor(options=options, zstd_dict=_dictionary(zstd, known))
     compressor.set_pledged_input_size(size)
     frame = [compressor.compress(part) for part in parts]

@@ -31,7 +31,7 @@ from confstream.revision import Position, Revision, Snapshot, Status, Verdict
 from confstream.tree import HASH_SIZE, Entry, Kind, Tree, content_hash
 from confstream.values import dataclass
 
-PACK_LEVEL, SNAPSHOT_LEVEL = 10, 6
+PACK_LEVEL, SNAPSHOT_LEVEL, REVISION_LEVEL = 10, 6, 6
 CONTENT_SIZE_MAX = 1 << 28
 """256 MiB: the largest file that a replica holds."""
 
@@ -121,8 +121,8 @@ def encode_revision(
     prefix = [position for position in inline if revision.changes[position].path in previous]
     known = [previous[revision.changes[position].path] for position in prefix]
     parts = [_sized(contents[entry.hash], entry) for position in inline if (entry := entries[position])]
+    frame = frames.compress(parts, sum(map(len, parts)), prefix=known, level=REVISION_LEVEL)
     metadata = pack(encode_record(revision), dump(inline), dump(prefix), dump(_positions(entries, blobs)))
-    frame = frames.compress(parts, sum(map(len, parts)), prefix=known)
     return seal(ObjectKind.REVISION, _metadata_frame(metadata), frame)
 
 
@@ -168,8 +168,10 @@ class Pack:
         yield from _verified(parts, entries, key, wanted)
 
 
-def encode_pack(revisions: Sequence[RevisionObject], contents: Callable[[bytes], bytes], created_ns: int) -> bytes:
-    """Return the pack of *revisions*, which follow one another; *contents* gives what their ``inline`` names.
+def encode_pack(
+    revisions: Sequence[RevisionObject], contents: Callable[[bytes], bytes], created_ns: int, level: int = PACK_LEVEL
+) -> bytes:
+    """Return the pack of *revisions*, in order; *contents* gives what their ``inline`` names, *level* is zstd's.
 
     Raise ``ValueError`` if a reader would refuse it.
     """
@@ -183,10 +185,9 @@ def encode_pack(revisions: Sequence[RevisionObject], contents: Callable[[bytes],
     rows = (pack((made.record, dump(made.contents.inline), dump(made.contents.blobs))) for made in revisions)
     metadata = head + pack_array(rows, len(revisions))
     entries = [entry for made in revisions for entry in made.contents.inline_entries]
-    size = sum(entry.size for entry in entries)
     parts = (_sized(contents(entry.hash), entry) for entry in entries)
-    frame = frames.compress(parts, size, level=PACK_LEVEL, long=True)
-    return seal(ObjectKind.PACK, _metadata_frame(metadata, PACK_LEVEL, long=True), frame)
+    frame = frames.compress(parts, sum(entry.size for entry in entries), level=level, long=True)
+    return seal(ObjectKind.PACK, _metadata_frame(metadata, level, long=True), frame)
 
 
 def decode_pack(body: bytes, key: str) -> Pack:
@@ -236,9 +237,8 @@ def encode_snapshot(snapshot: Snapshot, contents: Callable[[bytes], bytes], blob
         + pack_array((pack(entry_fields(entry)) for entry in entries), len(entries))
         + pack(dump(inline), dump(_positions(entries, blobs)))
     )
-    size = sum(entries[position].size for position in inline)
     parts = (_sized(contents(entries[position].hash), entries[position]) for position in inline)
-    frame = frames.compress(parts, size, level=SNAPSHOT_LEVEL, long=True)
+    frame = frames.compress(parts, sum(entries[position].size for position in inline), level=SNAPSHOT_LEVEL, long=True)
     return seal(ObjectKind.SNAPSHOT, _metadata_frame(metadata, SNAPSHOT_LEVEL), frame)
 
 

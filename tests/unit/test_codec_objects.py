@@ -185,6 +185,16 @@ def test_a_long_prefix_is_used_to_its_beginning() -> None:
     assert list(decode_revision(body, "k").read(lambda _: old, "k")) == [(entry.hash, new)]
 
 
+def test_an_edit_of_files_of_megabytes_cost_as_much_as_they_did() -> None:
+    old = [hashlib.shake_256(bytes([number])).digest(1 << 20) for number in range(4)]
+    new = [content[:1000] + b"!" + content[1000:] for content in old]
+
+    frame = frames.compress(new, sum(map(len, new)), prefix=old)
+
+    assert len(frame) < 2000
+    assert list(frames.split(frame, "k", [len(content) for content in new], prefix=old)) == new
+
+
 @law
 @given(contents(), contents(), contents())
 def test_p9_the_wrong_prefix_gives_an_error_and_never_wrong_bytes(old: bytes, new: bytes, wrong: bytes) -> None:
