@@ -46,6 +46,9 @@ _TOLD_MAX = 20
 _PACK_PAUSE_SECONDS = 600.0
 """How long after a failure packing is not tried again."""
 
+_CHEAP_SIZE = 1 << 16
+"""A snapshot that is no larger than this is made as often as any."""
+
 
 class Session:
     """Publishes a ledger's drafts through one store. For one thread; ``coalesce`` for any."""
@@ -98,6 +101,7 @@ class Session:
         self._is_new = not ledger.base.number
         self._is_first = self.origin.relation in {Origin.BEHIND, Origin.DIVERGED, Origin.HELD}
         self._snapshot_number = max((0, *reader.listing.snapshots))
+        self._size_before = self.publisher.size
 
     def publish(self, on_published: Callable[[Published], None], together: AbstractContextManager[object]) -> None:
         """Publish every draft that is not held, oldest first, telling *on_published* of each.
@@ -239,8 +243,11 @@ class Session:
             self._kept = {}
 
     def _snapshot_if_due(self) -> bool:
-        number = self.publisher.head.position.number
-        if number - self._snapshot_number < self._settings.snapshot_every:
+        number, every = self.publisher.head.position.number, self._settings.snapshot_every
+        count = number - self._snapshot_number
+        # Until what came since the last one is as much to read as that, it may be more objects.
+        worth_it = max(_CHEAP_SIZE, self.publisher.size - self._size_before)
+        if count < every or (count < 2 * every and self.publisher.snapshot_size > worth_it):
             return False
         try:
             self.publisher.snapshot(self._sources.find)
@@ -248,7 +255,7 @@ class Session:
             # A content is not at hand any more: the log has it, or says what is wrong with it.
             self.publisher.reader.refresh()
             snapshot_at(self.publisher.reader, self._store, number)
-        self._snapshot_number = number
+        self._snapshot_number, self._size_before = number, self.publisher.size
         self._meter.count("snapshots_total")
         return True
 

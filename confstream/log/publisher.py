@@ -56,6 +56,10 @@ class Publisher:
         self.writer = writer
         self.head = Head()
         self.epoch = 1
+        self.size = 0
+        """How many bytes the revisions take that this writer published."""
+        self.snapshot_size = 0
+        """The same of the last snapshot that it made."""
         self.supersedes: tuple[int, int] | None = None
         self.fenced_by: RevisionObject | None = None
         self._clock = clock
@@ -136,6 +140,7 @@ class Publisher:
             if taken is None or _same(taken.revision, revision):
                 made = taken or decode_revision(body, layout.log_key(revision.number))
                 self._advance(made, intent.tree)
+                self.size += len(body)
                 self.supersedes = None
                 return Published(made.position, made.revision, tuple(adopted))
             self._yield_to(taken)
@@ -183,6 +188,7 @@ class Publisher:
         kept = Snapshot(head.position, head.verdict, head.tree)
         held = {entry.hash for entry in head.tree.files}
         body = encode_snapshot(kept, contents, head.blobs & held)
+        self.snapshot_size = len(body)
         try:
             self._store.put(layout.snapshot_key(head.position.number), body)
         except ObjectExistsError:

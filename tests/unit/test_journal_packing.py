@@ -1,5 +1,6 @@
 """What a writer packs, and when it deletes what the packs cover: only time that passed lets it."""
 
+import random
 import threading
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from confstream.journal.journal import Journal
 from confstream.journal.phase import UplinkSettings
+from confstream.layout import snapshot_key
 from confstream.log.publisher import GRACE_SECONDS
 from confstream.testing import ManualClock
 from tests.journals import PATIENCE_SECONDS, Open, Replica, eventually, sleeping
@@ -124,6 +126,29 @@ def test_p11_what_packs_cover_goes_after_the_grace_period_and_one_jump_only_puts
 
         eventually(are_gone, "what was packed to go")
         assert clock.elapsed_seconds() > GRACE_SECONDS
+
+
+def test_p11_a_snapshot_waits_while_it_is_larger_than_what_came_since_the_last_one_but_not_for_long(
+    root: Path, replica: Replica, start: Open, clock: ManualClock
+) -> None:
+    settings = UplinkSettings(heartbeat_seconds=0, snapshot_every=5)
+    (root / "large").write_bytes(random.Random(5).randbytes(200_000))  # noqa: S311 - what does not compress.
+    with start(root, clock=clock, settings=settings) as journal:
+        journal.sync(PATIENCE_SECONDS)
+        for number in range(24):
+            if number == 18:
+                journal.write("large", random.Random(6).randbytes(250_000))  # noqa: S311
+                journal.sync(PATIENCE_SECONDS)
+                _at_rest(clock)
+            journal.write("small", str(number))
+            journal.sync(PATIENCE_SECONDS)
+            _at_rest(clock)
+
+    assert _keys(replica, "snapshot/") == {snapshot_key(number) for number in (5, 15, 20)}
+
+
+def _at_rest(clock: ManualClock) -> None:
+    eventually(lambda: clock.sleepers > 0 and not _is_packing(), "the uplink to rest")
 
 
 def _keys(replica: Replica, prefix: str) -> set[str]:
