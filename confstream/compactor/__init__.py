@@ -5,25 +5,30 @@ Killed anywhere, the replica is whole and the next run completes the work.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 
 from confstream import layout
 from confstream.clock import Clock
 from confstream.compactor.packing import WORKERS, check_snapshot, pack_range, read_pack, snapshot_at
 from confstream.compactor.planning import (
+    IN_PASSING,
     MERGE_RATIO,
     MINIMUM,
     PACK_SIZE,
-    STEP_RATIO,
     TAIL,
+    THOROUGHLY,
     CompactPlan,
     Deletion,
     Grace,
+    Manner,
     needed,
     plan_compaction,
+    scattered,
     server_ns,
+    superfluous,
     witness_ns,
 )
 from confstream.errors import IntegrityError, ObjectMissingError
@@ -33,18 +38,22 @@ from confstream.log.reader import LogReader
 from confstream.store import Store
 
 __all__ = [
+    "IN_PASSING",
     "MERGE_RATIO",
     "MINIMUM",
     "PACK_SIZE",
-    "STEP_RATIO",
     "TAIL",
+    "THOROUGHLY",
     "CompactPlan",
     "CompactReport",
     "Deletion",
+    "Manner",
     "compact",
     "needed",
     "plan_compaction",
+    "scattered",
     "snapshot_at",
+    "superfluous",
 ]
 
 logger = logging.getLogger("confstream.compactor")
@@ -87,6 +96,7 @@ def compact(
     minimum: int = MINIMUM,
     tail: int = TAIL,
     merge_ratio: float = MERGE_RATIO,
+    manner: Manner = THOROUGHLY,
     grace_seconds: float = GRACE_SECONDS,
     known_seconds: Callable[[int, int], float] | None = None,
     dry_run: bool = False,
@@ -94,26 +104,25 @@ def compact(
     """Pack all but the newest *tail* revisions, *pack_size* together, and delete what older packs cover.
 
     Nothing is packed for fewer than *minimum*; a pack that is not whole is made
-    anew with what comes after it where it is at most *merge_ratio* times as long. Several packers and writers may
-    work at the same time. *grace_seconds* is the one of the writers; 0 says
-    that there is no other writer. *known_seconds*, for how long the caller knows
-    of a pack, counts instead of *clock*, and is asked for every pack that is made. Raise
-    ``IntegrityError`` if an object that would be packed, or a pack that would be relied upon, is damaged: then nothing
-    that it covers was deleted.
+    anew with what comes after it where it is at most *merge_ratio* times as long, 0 for never. Several packers and
+    writers may work at the same time. *grace_seconds* is the one of the writers; 0 says that there is no other writer.
+    *known_seconds*, for how long the caller knows of a pack, counts instead of *clock*, and is asked for every pack
+    that is made. Raise ``IntegrityError`` if an object that would be packed, or a pack that would be relied upon, is
+    damaged: then nothing that it covers was deleted.
     """
     reader = LogReader(store)
-    seen_ns = witness_ns(reader, reader.require())
-    sizes = {"pack_size": pack_size, "minimum": minimum, "tail": tail}
-    now_ns = min(clock.now_ns(), seen_ns, server_ns(store)) if known_seconds is None else 0
+    reader.require()
+    # Who only deletes, and counts for itself, asks nobody for the time (P11).
+    seen_ns = cache(lambda: witness_ns(reader, reader.listing))
+    now_ns = min(clock.now_ns(), seen_ns(), server_ns(store)) if known_seconds is None else 0
     grace = Grace(grace_seconds, now_ns, known_seconds)
-    todo = plan_compaction(reader, grace, **sizes, merge_ratio=merge_ratio)
+    sizes = {"pack_size": pack_size, "minimum": minimum, "tail": tail}
+    todo = plan_compaction(reader, grace, **sizes, merge_ratio=merge_ratio, manner=manner)
     if dry_run:
         return CompactReport(todo, dry_run=True)
 
-    def created_ns() -> int:
-        return max(clock.now_ns(), seen_ns)
-
-    packs = [made for first, last in todo.packs for made in pack_range(reader, first, last, pack_size, created_ns)]
+    pack = partial(pack_range, created_ns=lambda: max(clock.now_ns(), seen_ns()), level=manner.level)
+    packs = [made for first, last in todo.packs for made in pack(reader, first, last)]
     grace.begin(packs)
     for number in todo.snapshots:
         snapshot_at(reader, store, number)
@@ -124,10 +133,14 @@ def compact(
         deleted += gone
         strays += found
     report = CompactReport(todo, tuple(packs), tuple(deleted), tuple(strays))
+    _tell(store, strays)
+    return report
+
+
+def _tell(store: Store, strays: Sequence[str]) -> None:
     for key in strays:
         said = about("pack_differs", key=key)
         logger.error("%s: %s is not what the pack around it holds; it was kept, run verify", store.url, key, extra=said)
-    return report
 
 
 def _delete(reader: LogReader, deletion: Deletion) -> tuple[list[str], list[str]]:

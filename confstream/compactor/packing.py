@@ -12,6 +12,7 @@ from itertools import islice, pairwise
 from confstream import layout
 from confstream.codec.fields import ENTRIES_MAX
 from confstream.codec.objects import (
+    PACK_LEVEL,
     Contents,
     Pack,
     RevisionObject,
@@ -37,7 +38,7 @@ _UNKNOWN_RETRIES = 4
 
 
 def pack_range(
-    reader: LogReader, first: int, last: int, pack_size: int, created_ns: Callable[[], int]
+    reader: LogReader, first: int, last: int, created_ns: Callable[[], int], *, level: int = PACK_LEVEL
 ) -> Iterator[tuple[int, int]]:
     """Pack revisions *first* to *last*, and yield the range of every pack once it is proven.
 
@@ -52,10 +53,12 @@ def pack_range(
         base = reader.checkout(first - 1)
         try:
             draft = _Draft(base)
-            for made, key, parts in _revisions(reader, first, min(first + pack_size - 1, last)):
+            for made, key, parts in _revisions(reader, first, last):
                 if not draft.fill(made, key, parts):
                     break
-            _store_pack(reader.store, draft, created_ns)
+            # I4: a pack that anybody can list has its snapshot already, so that what it covers may go one day.
+            _store_snapshot(reader.store, draft.here, is_there=draft.here.position.number in reader.listing.snapshots)
+            _store_pack(reader.store, draft, created_ns, level)
         finally:
             base.close()
         yield first, draft.here.position.number
@@ -177,23 +180,23 @@ def _log_objects(reader: LogReader, first: int, last: int) -> Iterator[RevisionO
             yield from list(pool.map(read, range(start, min(start + 2 * WORKERS, last + 1))))
 
 
-def _store_pack(store: Store, draft: _Draft, created_ns: Callable[[], int]) -> None:
-    """Store the draft's last tree and then the draft, and read both back."""
-    # I4: a pack that anybody can list has its snapshot already, so that what it covers may go one day.
-    _store_snapshot(store, draft.here)
+def _store_pack(store: Store, draft: _Draft, created_ns: Callable[[], int], level: int) -> None:
+    """Store the draft, and read it back."""
     first, last = draft.rows[0].revision.number, draft.rows[-1].revision.number
     key = layout.pack_key(first, last)
-    _create(store, key, encode_pack(draft.rows, draft.here.content, created_ns()))
+    _create(store, key, encode_pack(draft.rows, draft.here.content, created_ns(), level))
     found = read_pack(store, first, last)
     if [made.hash for made in found.revisions] != [made.hash for made in draft.rows]:
         raise IntegrityError(f"{key}: holds other revisions than the log; run verify")
 
 
-def _store_snapshot(store: Store, here: Checkout) -> bool:
-    key = layout.snapshot_key(here.position.number)
-    held = {entry.hash for entry in here.tree.files}
-    body = encode_snapshot(Snapshot(here.position, here.verdict, here.tree), here.content, here.blobs & held)
-    created = _create(store, key, body)
+def _store_snapshot(store: Store, here: Checkout, *, is_there: bool = False) -> bool:
+    """Store the tree of *here* unless it *is_there*, and read it back; return whether this call created it."""
+    created = False
+    if not is_there:
+        held = {entry.hash for entry in here.tree.files}
+        body = encode_snapshot(Snapshot(here.position, here.verdict, here.tree), here.content, here.blobs & held)
+        created = _create(store, layout.snapshot_key(here.position.number), body)
     check_snapshot(store, here.position, here.tree.digest)
     return created
 

@@ -4,13 +4,15 @@ Nothing may be deleted before a writer that slept can no longer create its slot
 again, whatever the clocks say, and nothing that a restore could need (P5, P8).
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from confstream import layout, plan
-from confstream.codec.fields import ENTRIES_MAX, NUMBER_MAX
-from confstream.codec.objects import Pack
-from confstream.compactor.packing import PACK_CONTENTS_SIZE_MAX, PACK_RECORDS_SIZE_MAX
+from confstream.codec.fields import NUMBER_MAX
+from confstream.codec.objects import PACK_LEVEL
+from confstream.compactor.grouping import fitting, grouped
+from confstream.compactor.packing import PACK_CONTENTS_SIZE_MAX
 from confstream.layout import Listing
 from confstream.log.reader import LogReader
 from confstream.store import Store
@@ -21,14 +23,34 @@ PACK_SIZE = 1000
 MINIMUM = 100
 """Fewer unpacked revisions than this are left for another time."""
 
-STEP, STEP_RATIO = 200, 1.5
-"""A writer packs as often as so many revisions are unpacked, and merges packs of about the same length."""
+STEP = 200
+"""A writer packs as often as so many revisions are unpacked."""
 
 MERGE_RATIO = 16.0
-"""A pack may be so many times as long as what comes after it, and they are merged, where somebody asks for that."""
+"""A pack may be so many times as long as what comes after it, and they are merged."""
 
 TAIL = 50
 """The newest revisions, which always stay objects of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How much trouble to take over packs.
+
+    *level* is zstd's. Packs are merged that hold *contents_size_max* bytes together. The newest pack may end up to
+    *slack* revisions earlier, at a snapshot that is there: that saves another one.
+    """
+
+    level: int = PACK_LEVEL
+    contents_size_max: int = PACK_CONTENTS_SIZE_MAX
+    slack: int = 0
+
+
+THOROUGHLY = Manner(level=16)
+"""As somebody wants it who asks for a compaction: ten times the time for a few hundredths of the size."""
+
+IN_PASSING = Manner(contents_size_max=1 << 25, slack=TAIL)
+"""As a writer does it beside its work, in a small container (P14)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +75,15 @@ class CompactPlan:
     """What a compaction is going to do, before it does any of it.
 
     *packs* are the closed ranges to pack, each perhaps as several packs;
-    *snapshots* those that packs lack at their ends; *waiting* counts the
-    objects that are covered, but not for the grace period yet.
+    *merged* counts the packs that they hold already; *snapshots* are those that packs lack at their ends; *waiting*
+    counts the objects that are covered, but not for the grace period yet.
     """
 
     packs: tuple[tuple[int, int], ...] = ()
     snapshots: tuple[int, ...] = ()
     deletions: tuple[Deletion, ...] = ()
     waiting: int = 0
+    merged: int = 0
 
     def __str__(self) -> str:
         """Return one line for each step."""
@@ -100,15 +123,16 @@ class Grace:
             for pair in packs:
                 self.known_seconds(*pair)
 
-    def due(self, index: Pack) -> set[int]:
+    def due(self, reader: LogReader, first: int, last: int) -> set[int]:
         """Return the revisions of a pack that are covered by it for longer than the grace period."""
-        numbers = {made.revision.number: made.revision.time_ns for made in index.revisions}
         if self.seconds <= 0:
-            return set(numbers)
+            return set(range(first, last + 1))
         if self.known_seconds is not None:
-            return set(numbers) if self.known_seconds(index.first, index.last) > self.seconds else set()
-        late_ns = self.now_ns - round(self.seconds * 1e9)
-        return {number for number, time_ns in numbers.items() if max(index.created_ns, time_ns) < late_ns}
+            return set(range(first, last + 1)) if self.known_seconds(first, last) > self.seconds else set()
+        index, late_ns = reader.pack(first, last, index_only=True), self.now_ns - round(self.seconds * 1e9)
+        return {
+            made.revision.number for made in index.revisions if max(index.created_ns, made.revision.time_ns) < late_ns
+        }
 
 
 def needed(listing: Listing, *, head: int | None = None, pack_size: int = PACK_SIZE, tail: int = TAIL) -> bool:
@@ -125,15 +149,16 @@ def plan_compaction(
     minimum: int = MINIMUM,
     tail: int = TAIL,
     merge_ratio: float = MERGE_RATIO,
+    manner: Manner = THOROUGHLY,
 ) -> CompactPlan:
     """Return what there is to do, having read no more than the indexes of packs that still cover objects."""
     listing = reader.require()
     first, end = plan.unpacked(listing)
-    last = end - tail
-    begin = _merged_from(reader, (first, last), pack_size, merge_ratio)
-    ranges = [(start, min(start + pack_size - 1, last)) for start in range(begin, last + 1, pack_size)]
+    last = _aligned(listing, first, max(end - tail, first - 1), manner.slack)
+    groups = grouped(listing, (first, last), pack_size, merge_ratio)
+    ranges = [pair for group in groups for pair in fitting(reader, group, manner.contents_size_max)]
     # A short pack at the end is worth it only where there is enough for it.
-    packs = [(one, other) for one, other in ranges if other - one + 1 >= min(minimum, pack_size)]
+    packs = tuple(pair for pair in ranges if pair[1] - pair[0] + 1 >= min(minimum, pack_size))
     ends = {last for first, last in listing.packs if not _covering(listing, first, last)}
     snapshots = tuple(sorted(ends - set(listing.snapshots)))
     deletions, waiting, seen_log, seen_snapshots = [], 0, set[int](), set[int]()
@@ -145,14 +170,14 @@ def plan_compaction(
             continue
         seen_log |= log
         seen_snapshots |= inner
-        index = reader.pack(start, stop, index_only=True)
-        due = grace.due(index)
+        due = grace.due(reader, start, stop)
         gone = tuple(sorted(pair for pair in shorter if pair[1] in due))
         waiting += len(log - due) + len(inner - due) + len(shorter) - len(gone)
         chosen = Deletion(start, stop, tuple(sorted(log & due)), tuple(sorted(inner & due)), gone)
         if chosen.keys and _is_safe(listing, chosen):
             deletions.append(chosen)
-    return CompactPlan(tuple(packs), snapshots, tuple(deletions), waiting)
+    merged = sum(_covers(one, pair) for one in packs for pair in listing.packs)
+    return CompactPlan(packs, snapshots, tuple(deletions), waiting, merged)
 
 
 def witness_ns(reader: LogReader, listing: Listing) -> int:
@@ -182,39 +207,29 @@ def server_ns(store: Store) -> int:
         return NUMBER_MAX
 
 
-def _merged_from(reader: LogReader, unpacked: tuple[int, int], pack_size: int, merge_ratio: float) -> int:
-    """Return where packing the *unpacked* revisions begins: at the packs before, where merging those pays.
+def scattered(listing: Listing, pack_size: int = PACK_SIZE) -> bool:
+    """Return whether packs lie there, as far as *listing* tells, that a compaction would merge."""
+    first, _ = plan.unpacked(listing)
+    return bool(grouped(listing, (first, first - 1), pack_size, MERGE_RATIO))
 
-    All that are shorter than *pack_size* are merged once they make a whole one together with what is new. Until then a
-    pack is merged with what comes after it as soon as it is no more than *merge_ratio* times as long. A version that is
-    stored in one pack is stored again in the next: a large ratio makes a small replica, a small one packs a revision
-    no more than a few times (P11).
-    """
-    first, last = unpacked
-    listing = reader.require()
-    starts: dict[int, int] = {}
-    for start, end in listing.packs:
-        starts[end] = min(start, starts.get(end, start))
-    begin, shorter = first, list[tuple[int, int]]()
-    while begin - 1 in starts and begin - starts[begin - 1] < pack_size:
-        shorter.append((starts[begin - 1], begin - 1))
-        begin = starts[begin - 1]
-    if last - begin + 1 < pack_size:
-        begin, found, shorter = first, shorter, []
-        for start, end in found:
-            # Whoever publishes quickly has packed a few more the first time, so a ratio of 1 would never do.
-            if end - start + 1 > merge_ratio * (last - begin + 1):
-                break
-            shorter.append((start, end))
-            begin = start
-    if not shorter:
-        return first
-    rows = [made for pair in shorter for made in reader.pack(*pair, index_only=True).revisions]
-    contents_size = sum(entry.size for made in rows for entry in made.contents.inline_entries)
-    records_size = sum(len(made.record) for made in rows)
-    changes = sum(len(made.revision.changes) for made in rows)
-    fits = contents_size <= PACK_CONTENTS_SIZE_MAX and records_size <= PACK_RECORDS_SIZE_MAX and changes <= ENTRIES_MAX
-    return begin if fits else first
+
+def superfluous(listing: Listing) -> bool:
+    """Return whether packs cover something in *listing*, which a compaction deletes after the grace period."""
+    packs = [pair for pair in listing.packs if not _covering(listing, *pair)]
+    if len(packs) < len(listing.packs):
+        return True
+    return any(
+        start <= number < stop + is_log
+        for start, stop in packs
+        for is_log, numbers in ((1, listing.log), (0, listing.snapshots))
+        for number in numbers[bisect_left(numbers, start) :][:1]
+    )
+
+
+def _aligned(listing: Listing, first: int, last: int, slack: int) -> int:
+    """Return where the pack that ends at about *last* does: at a snapshot that is there, if one is close before it."""
+    there = [number for number in listing.snapshots if first <= number <= last and number > last - slack]
+    return max(there, default=last)
 
 
 def _covers(pair: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -12,18 +12,17 @@ from dataclasses import replace
 
 from confstream import guards
 from confstream.clock import Clock
-from confstream.compactor import STEP_RATIO, compact, needed, snapshot_at
-from confstream.complaint import Complaint
-from confstream.errors import ConfstreamError, IntegrityError
-from confstream.events import about, carrying
+from confstream.compactor import snapshot_at
+from confstream.errors import IntegrityError
+from confstream.events import about
 from confstream.journal import fork as forks
 from confstream.journal import stranger
 from confstream.journal.announcement import Before, announce
 from confstream.journal.draft import Draft
-from confstream.journal.grace import Grace
 from confstream.journal.kept import kept, with_kept
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Comparison, Origin, compare
+from confstream.journal.packer import Packer
 from confstream.journal.phase import UplinkSettings
 from confstream.journal.sources import Sources
 from confstream.journal.untracked import dropped, untracked
@@ -31,7 +30,6 @@ from confstream.layout import Fork
 from confstream.log.intent import Intent, Published, Writer
 from confstream.log.publisher import Publisher
 from confstream.log.reader import LogReader
-from confstream.log.recent import Recalling
 from confstream.meter import Meter
 from confstream.revision import WRITE_ID_SIZE, Authorship, Verdict
 from confstream.store import Store
@@ -42,9 +40,6 @@ logger = logging.getLogger("confstream.uplink")
 
 _TOLD_MAX = 20
 """How many revisions may wait while it is found out how files changed."""
-
-_PACK_PAUSE_SECONDS = 600.0
-"""How long after a failure packing is not tried again."""
 
 _CHEAP_SIZE = 1 << 16
 """A snapshot that is no larger than this is made as often as any."""
@@ -61,7 +56,7 @@ class Session:
         sources: Sources,
         *,
         clock: Clock,
-        grace: Grace,
+        packer: Packer,
         settings: UplinkSettings,
         stop: threading.Event,
         new_id: Callable[[int], bytes],
@@ -76,7 +71,7 @@ class Session:
         self._ledger = ledger
         self._sources = sources
         self._clock = clock
-        self._grace = grace
+        self._packer = packer
         self._settings = settings
         self._stop = stop
         self._new_id = new_id
@@ -86,10 +81,6 @@ class Session:
         writer = Writer(ledger.writer, settings.host)
         self.publisher = Publisher.start(reader, writer, clock, stop, grace_seconds=settings.grace_seconds)
         self._beat_at: float | None = None
-        self._packing: threading.Thread | None = None
-        self._pack_at = 0.0
-        self._sweep_at: float | None = None
-        self._unpacked = Complaint(logger, clock)
         self._publishing: bytes | None = None
         self._choosing = threading.Lock()
         self._kept = kept(self.publisher.head.tree, ledger.current, unreadable())
@@ -102,6 +93,7 @@ class Session:
         self._is_first = self.origin.relation in {Origin.BEHIND, Origin.DIVERGED, Origin.HELD}
         self._snapshot_number = max((0, *reader.listing.snapshots))
         self._size_before = self.publisher.size
+        packer.connected(reader.listing)
 
     def publish(self, on_published: Callable[[Published], None], together: AbstractContextManager[object]) -> None:
         """Publish every draft that is not held, oldest first, telling *on_published* of each.
@@ -128,7 +120,9 @@ class Session:
                 still = stranger.still(self._ledger, self._clock.now_ns())
                 intent = replace(intent, verdict=combined(intent.verdict, still))
             before = Before(self.publisher.head.tree, self.publisher.head.verdict)
+            size = self.publisher.size
             published = self.publisher.publish(intent, self._sources.find, self._sources.at_hand)
+            self._packer.published(published.position.number, self.publisher.size - size)
             with together:
                 self._ledger.confirmed(draft.write_id, published.position)
                 self._publishing = None
@@ -154,15 +148,17 @@ class Session:
         """Write the heartbeat and the snapshot that are due, and have old revisions packed; return whether any was."""
         did = self._beat_if_due(lag_seconds)
         did = self._snapshot_if_due() or did
-        self._pack_if_due()
+        self._packer.turn(self._store, self.publisher, self._sources.recent)
         return did
 
     @property
     def idle_seconds(self) -> float:
         """Return how long nothing has to be done unless something is recorded."""
+        idle_seconds = min(86_400.0, self._packer.idle_seconds)
         if self._beat_at is None or not self._settings.heartbeat_seconds:
-            return 86_400.0
-        return max(0.0, self._beat_at + self._settings.heartbeat_seconds - self._clock.elapsed_seconds())
+            return idle_seconds
+        beat_seconds = self._beat_at + self._settings.heartbeat_seconds - self._clock.elapsed_seconds()
+        return max(0.0, min(idle_seconds, beat_seconds))
 
     def release(self, lag_seconds: float) -> None:
         """Say on the replica that this writer stopped on purpose, so that nobody waits for it."""
@@ -266,48 +262,3 @@ class Session:
         self.publisher.beat(interval, lag_seconds, self._settings.version)
         self._beat_at = now
         return True
-
-    def _pack_if_due(self) -> None:
-        reader, size = self.publisher.reader, self._settings.pack_size
-        busy = self._packing is not None and self._packing.is_alive()
-        if busy or self._clock.elapsed_seconds() < self._pack_at:
-            return
-        # The listing is old, so what it calls packed is; whether the rest still has to be needs a new one (P11).
-        head, sweep_at = self.publisher.head.position.number, self._sweep_at
-        is_swept = sweep_at is not None and self._clock.elapsed_seconds() >= sweep_at
-        worth_it = needed(reader.listing, head=head, pack_size=size) and needed(reader.refresh(), pack_size=size)
-        if not (worth_it or is_swept):
-            return
-        self._sweep_at = None
-        self._packing = threading.Thread(target=carrying(self._pack), name="confstream-pack", daemon=True)
-        self._packing.start()
-
-    def _pack(self) -> None:
-        settings, recent = self._settings, self._sources.recent
-        # What this writer put into its slots is at hand: to pack that, it is not fetched again (P11).
-        store = Recalling(self._store, recent)
-        try:
-            with self._grace.looking() as known_seconds:
-                report = compact(
-                    store,
-                    self._clock,
-                    pack_size=settings.pack_size,
-                    merge_ratio=STEP_RATIO,
-                    grace_seconds=settings.grace_seconds,
-                    known_seconds=known_seconds,
-                )
-        except ConfstreamError as error:
-            if isinstance(error, IntegrityError):
-                # Whichever is wrong, the next attempt goes by the replica alone.
-                recent.clear()
-            # It reads a thousand objects: not once more for every revision.
-            self._pack_at = self._clock.elapsed_seconds() + _PACK_PAUSE_SECONDS
-            said = about("pack_failed", error=error)
-            what = f"packing did not finish, it will be tried again: {error}"
-            self._unpacked.say(what, level=logging.WARNING, extra=said)
-        else:
-            self._unpacked.over("recovered: packing works again", extra=about("recovered", what="packing"))
-            logger.info("%s", report, extra=about("packed"))
-            if report.packs or report.plan.waiting:
-                # What they cover may go when the grace period is over, or every listing has it for nothing (P11).
-                self._sweep_at = self._clock.elapsed_seconds() + settings.grace_seconds + _PACK_PAUSE_SECONDS

@@ -28,6 +28,7 @@ from confstream.journal.lag import Lag
 from confstream.journal.ledger import Ledger
 from confstream.journal.origin import Origin
 from confstream.journal.outage import Outage, Stage
+from confstream.journal.packer import Packer
 from confstream.journal.phase import Phase, UplinkSettings, UplinkState
 from confstream.journal.session import Session
 from confstream.journal.sources import Sources
@@ -81,6 +82,7 @@ class Uplink:
         self._meter = meter or Meter()
         self.pulse, self._lag = Pulse(clock), Lag(ledger, clock)
         self._grace = Grace(ledger, clock)
+        self._packer = Packer(self._grace, clock, settings)
         self._outage = Outage(logger, clock, settings.fail_after_seconds)
         self._stage, self._failures = Stage.CONNECT, 0
         self._standby = Standby(clock, takeover=settings.takeover, heartbeat_seconds=settings.heartbeat_seconds)
@@ -301,7 +303,7 @@ class Uplink:
                 ledger,
                 self._sources,
                 clock=self._clock,
-                grace=self._grace,
+                packer=self._packer,
                 settings=self._settings,
                 stop=self._stop,
                 new_id=self._new_id,

@@ -34,7 +34,7 @@ _K = TypeVar("_K")
 WORKERS = 32
 _RELIST_MAX = 4
 _CACHED_MAX = 2048
-_PACKS_KEPT = 2
+PACKS_KEPT = 2
 _NAMED_MAX = 3
 
 
@@ -257,7 +257,7 @@ class LogReader:
         key = layout.pack_key(first, last)
         found = get_pack(self.ahead, first, last, index_only=index_only, known=self._packs.pop(key, None))
         self._packs[key] = found
-        if len(self._packs) > _PACKS_KEPT:
+        if len(self._packs) > PACKS_KEPT:
             self._packs.popitem(last=False)
         return found
 

@@ -118,7 +118,7 @@ def _no_exclusive_create(patch: pytest.MonkeyPatch) -> None:
 
 
 def _pack_before_its_snapshot(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(packing, "_store_snapshot", lambda *_: True)
+    patch.setattr(packing, "_store_snapshot", lambda *_, **_more: True)
 
 
 def _old_listing_trusted(patch: pytest.MonkeyPatch) -> None:

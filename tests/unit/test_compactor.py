@@ -6,7 +6,17 @@ import pytest
 from confstream import layout
 from confstream.codec.notes import encode_heartbeat
 from confstream.codec.objects import decode_pack
-from confstream.compactor import CompactPlan, CompactReport, compact, needed, packing, snapshot_at
+from confstream.compactor import (
+    CompactPlan,
+    CompactReport,
+    Manner,
+    compact,
+    needed,
+    packing,
+    scattered,
+    snapshot_at,
+    superfluous,
+)
 from confstream.errors import IntegrityError, UnavailableError
 from confstream.layout import Listing, heartbeat_key, log_key, pack_key, snapshot_key
 from confstream.log.publisher import GRACE_SECONDS
@@ -267,8 +277,8 @@ def test_p5_overlapping_packs_are_both_right_and_a_snapshot_between_is_enough() 
             scribe.snapshot()
     before = history(store)
     reader = LogReader(store)
-    list(packing.pack_range(reader, 1, 12, 12, lambda: 1))
-    list(packing.pack_range(reader, 8, 20, 13, lambda: 1))
+    list(packing.pack_range(reader, 1, 12, lambda: 1))
+    list(packing.pack_range(reader, 8, 20, lambda: 1))
     store.delete([log_key(number) for number in range(1, 21)])
     assert verify(store).ok
     for kept in ({9}, {12}, {15}, {20}, {9, 15}, set[int]()):
@@ -353,6 +363,80 @@ def test_p11_who_asks_for_a_compaction_gets_few_new_revisions_into_the_pack_befo
     assert verify(store).problems == ()
 
 
+def test_p11_where_nobody_asks_for_it_no_pack_is_merged_and_later_all_are_though_nothing_is_new() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    scribe = Scribe(store, clock)
+    for number in range(1, 53):
+        scribe.write(a_yml=b"version: %d\n" % number)
+        if number % 16 == 4:
+            for _ in range(2):
+                compact(store, clock, pack_size=40, minimum=5, tail=4, merge_ratio=0, grace_seconds=0)
+    before = [read_all(store, number) for number in range(1, 53)]
+    assert list(listing_of(store).packs) == [(1, 16), (17, 32), (33, 48)]
+    assert scattered(listing_of(store), 40)
+
+    # Their log objects are gone: packs can only be merged as they are, though the first three are more than a whole.
+    for _ in range(2):
+        compact(store, clock, pack_size=40, minimum=5, tail=4, grace_seconds=0)
+
+    assert list(listing_of(store).packs) == [(1, 48)]
+    assert not scattered(listing_of(store), 40)
+    assert [read_all(store, number) for number in range(1, 53)] == before
+    assert verify(store).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("size_max", "packs"), [(1 << 20, [(1, 24)]), (450_000, [(1, 16), (17, 24)]), (10_000, [(1, 8), (9, 16), (17, 24)])]
+)
+def test_p14_packs_are_merged_only_up_to_a_size(size_max: int, packs: list[tuple[int, int]]) -> None:
+    store, clock = MemoryStore(), ManualClock()
+    scribe = Scribe(store, clock)
+    for number in range(1, 29):
+        scribe.write(a_yml=scribe.random.randbytes(25_000))
+        if number % 8 == 4:
+            compact(store, clock, pack_size=40, minimum=5, tail=4, merge_ratio=0, grace_seconds=0)
+    before = [read_all(store, number) for number in range(1, 29)]
+
+    for _ in range(2):
+        manner = Manner(contents_size_max=size_max)
+        compact(store, clock, pack_size=40, minimum=5, tail=4, manner=manner, grace_seconds=0)
+
+    assert list(listing_of(store).packs) == packs
+    assert [read_all(store, number) for number in range(1, 29)] == before
+
+
+@pytest.mark.parametrize(("slack", "end"), [(0, 30), (2, 30), (3, 28), (10, 28), (20, 28)])
+def test_p11_a_pack_ends_at_a_snapshot_that_is_there_if_one_is_close(slack: int, end: int) -> None:
+    name, clock = f"slack-{slack}", ManualClock()
+    store = MemoryStore(name)
+    grow(store, COUNT, clock, snapshot_every=7)
+    before, sent = history(store), list[str]()
+    watched = MemoryStore(name, before=lambda operation, key: sent.append(f"{operation} {key}"))
+
+    report = compact(watched, clock, pack_size=100, minimum=5, tail=4, manner=Manner(slack=slack))
+
+    assert report.packs == ((1, end),)
+    assert (f"put {snapshot_key(end)}" in sent) is (end == 30)
+    assert history(store) == before
+
+
+@pytest.mark.parametrize(
+    ("listing", "expected"),
+    [
+        (Listing(log=(1, 2, 3)), False),
+        (Listing(log=(3,), packs=((1, 2),), snapshots=(2,)), False),
+        (Listing(log=(1, 3), packs=((1, 2),), snapshots=(2,)), True),
+        (Listing(log=(2, 3), packs=((1, 2),), snapshots=(2,)), True),
+        (Listing(log=(3,), packs=((1, 2),), snapshots=(1, 2)), True),
+        (Listing(log=(5,), packs=((1, 2), (1, 4)), snapshots=(4,)), True),
+    ],
+)
+def test_a_writer_knows_from_a_listing_whether_something_is_left_to_be_deleted(
+    listing: Listing, *, expected: bool
+) -> None:
+    assert superfluous(listing) is expected
+
+
 def test_p5_a_pack_inside_of_another_one_stays_for_the_grace_period_and_if_it_differs() -> None:
     store, clock = MemoryStore(), ManualClock()
     _packed_now_and_then(store, clock, 29)
@@ -365,7 +449,7 @@ def test_p5_a_pack_inside_of_another_one_stays_for_the_grace_period_and_if_it_di
     other = Scribe(MemoryStore(), ManualClock(), "w7")
     for number in range(1, chosen[1] + 1):
         other.write(a_yml=b"another: %d\n" % number)
-    list(packing.pack_range(LogReader(other.store), *chosen, chosen[1], lambda: 1))
+    list(packing.pack_range(LogReader(other.store), *chosen, lambda: 1))
     store.put(pack_key(*chosen), other.store.get(pack_key(*chosen)))
     later(store, clock)
     report = compact(store, clock, pack_size=20, minimum=3, tail=2)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from confstream.compactor import TAIL
 from confstream.journal.journal import Journal
+from confstream.journal.packer import REST_SECONDS
 from confstream.journal.phase import UplinkSettings
-from confstream.layout import snapshot_key
+from confstream.layout import pack_key, snapshot_key
 from confstream.log.publisher import GRACE_SECONDS
 from confstream.testing import ManualClock
 from tests.journals import PATIENCE_SECONDS, Open, Replica, eventually, sleeping
@@ -126,6 +128,59 @@ def test_p11_what_packs_cover_goes_after_the_grace_period_and_one_jump_only_puts
 
         eventually(are_gone, "what was packed to go")
         assert clock.elapsed_seconds() > GRACE_SECONDS
+
+
+def test_p11_what_was_packed_in_steps_is_one_pack_once_revisions_rest_and_a_day_later_all_that_is_left(
+    root: Path, replica: Replica, start: Open, clock: ManualClock
+) -> None:
+    settings = UplinkSettings(heartbeat_seconds=300, pack_size=200, snapshot_every=1000)
+    with start(root, clock=clock, settings=settings) as journal:
+        for _ in range(3):
+            for _ in range(250 if not replica.head else 200):
+                journal.write("a", str(replica.head))
+                journal.sync(PATIENCE_SECONDS)
+            _at_rest(clock)
+        steps = _keys(replica, "pack/")
+        assert steps == {pack_key(1, 200), pack_key(201, 400), pack_key(401, 600)}
+
+    before = {number: replica.files(number) for number in (1, 200, 201, 399, 600, 650)}
+    merged = UplinkSettings(heartbeat_seconds=300, pack_size=1000, snapshot_every=1000)
+    with start(root, clock=clock, settings=merged) as journal:
+        journal.write("a", "once more")
+        journal.sync(PATIENCE_SECONDS)
+        clock.advance(REST_SECONDS - 1)
+        _at_rest(clock)
+        assert _keys(replica, "pack/") == steps
+
+        clock.advance(2)
+        eventually(lambda: _keys(replica, "pack/") == {*steps, pack_key(1, 601)}, "one pack")
+        _at_rest(clock)
+
+        def is_all_that_is_left() -> bool:
+            clock.advance(600)
+            return _keys(replica, "pack/") == {pack_key(1, 601)} and len(_keys(replica, "log/")) == TAIL
+
+        eventually(is_all_that_is_left, "its parts to go")
+        assert clock.elapsed_seconds() > GRACE_SECONDS
+    assert {number: replica.files(number) for number in before} == before
+    replica.verify()
+
+
+def test_p11_what_a_pack_covers_went_never_if_the_writer_was_restarted_before_the_grace_period_was_over(
+    root: Path, replica: Replica, start: Open, clock: ManualClock
+) -> None:
+    with start(root, clock=clock, settings=SETTINGS) as journal:
+        grow(journal, replica, clock)
+    packed = _packed(replica)
+
+    with start(root, clock=clock, settings=SETTINGS):
+
+        def are_gone() -> bool:
+            clock.advance(1800)
+            return not packed & _keys(replica, "log/")
+
+        eventually(are_gone, "what was packed to go")
+    assert clock.elapsed_seconds() > GRACE_SECONDS
 
 
 def test_p11_a_snapshot_waits_while_it_is_larger_than_what_came_since_the_last_one_but_not_for_long(

@@ -538,7 +538,7 @@ def test_p11_packing_and_deleting_ask_for_nothing_that_this_writer_published_its
                 replica.metered.reset()
         journal.sync(PATIENCE_SECONDS)
         eventually(lambda: count("pack/") == 1, "a pack")
-        eventually(lambda: journal._uplink._session._sweep_at is not None, "packing to end")  # type: ignore[union-attr]
+        eventually(lambda: journal._uplink._packer._sweep_at is not None, "packing to end")
         # The heartbeat and the newest revision for their times, and what was just made, to be sure of it.
         assert replica.metered.calls["get"] <= 4
         clock.advance(2 * 86_400)
