@@ -72,6 +72,7 @@ BARS = (
     Bar("idle", "CPU", 0.1, 0.02, ("confstream lean, no heartbeat", "confstream, no heartbeat")),
     Bar("idle", "wake-ups", 1.0, 1.0, ("confstream lean, no heartbeat", "confstream, no heartbeat")),
     Bar("bytes", "on the replica", 1.0, 1.0, ("confstream",), ("git gc",)),
+    Bar("bytes", "on the replica", 1.0, 1.0, ("confstream, a day later",), ("git gc",)),
     Bar("bytes", "on the replica", 1.0, 0.7, ("confstream, packed",), ("git gc",)),
     Bar("write", "time", 4.0, 2.0, ("Journal.write",), ("both primitives",)),
     Bar("threads", "writes", 2.0, 4.0, ("8 threads",), ("1 thread",), is_least=True),

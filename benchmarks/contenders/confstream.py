@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,10 +16,13 @@ from benchmarks.contenders.contender import Place
 from benchmarks.links import key
 from benchmarks.proxy import Seen
 from benchmarks.workload import Step, save
+from confstream.testing import ManualClock
 from tests.histories import State, read_directory, write_like_an_application
+from tests.servers import wait_until
 
 _COMMAND = Path(sys.executable).with_name("confstream")
 PROGRAM = (str(_COMMAND),) if _COMMAND.exists() else (sys.executable, "-m", "confstream_cli")
+_RESTED_SECONDS, _TURN_SECONDS, _PATIENCE_SECONDS = 26 * 3600.0, 600.0, 120.0
 _PLAIN = ("--profile", "none", "--no-guards", "--log-format", "json")
 
 
@@ -77,17 +81,11 @@ class Confstream:
 
     def replay(self, steps: Iterable[Step], tree: Path, directory: Path) -> Mapping[int, str]:
         """Capture every commit as one revision, as the sidecar does when there is time between them."""
-        moments = {}
         state = directory.with_name("journal")
         with confstream.Journal.open(
             tree, str(directory), guards=False, heartbeat_seconds=0, state_dir=state
         ) as journal:
-            for number, step in enumerate(steps, start=1):
-                write_like_an_application(tree, step.old, step.new)
-                if journal.capture().write_id is None:
-                    raise AssertionError(f"commit {step.number} was not captured")
-                moments[step.number] = str(number)
-            journal.sync()
+            moments = _captured(journal, steps, tree)
         shutil.rmtree(state)
         return moments
 
@@ -136,6 +134,49 @@ class Packed(Confstream):
         moments = super().replay(steps, tree, directory)
         pack(directory)
         return moments
+
+
+@dataclass(frozen=True)
+class Rested(Confstream):
+    """The same with a replica as the sidecar alone has it, when nothing was changed for a day and two hours."""
+
+    suffix: str = ", a day later"
+
+    @property
+    def archive(self) -> str:
+        """Return the name of what it makes of a history."""
+        return "confstream, a day later"
+
+    def replay(self, steps: Iterable[Step], tree: Path, directory: Path) -> Mapping[int, str]:
+        """Capture every commit at one moment, and let a clock run that is moved by hand."""
+        state, clock, turns = directory.with_name("journal"), ManualClock(auto=False), 0
+
+        def is_resting() -> bool:
+            is_packing = any(thread.name == "confstream-pack" for thread in threading.enumerate())
+            return clock.sleepers > 0 and len(clock.waits) > turns and not is_packing
+
+        with confstream.Journal.open(tree, str(directory), guards=False, state_dir=state, clock=clock) as journal:
+            moments = _captured(journal, steps, tree)
+            while clock.elapsed_seconds() < _RESTED_SECONDS:
+                wait_until(is_resting, _PATIENCE_SECONDS, "the sidecar to rest")
+                # Longer than it sleeps from one heartbeat to the next.
+                turns = len(clock.waits)
+                clock.advance(_TURN_SECONDS)
+            wait_until(is_resting, _PATIENCE_SECONDS, "the sidecar to rest")
+        shutil.rmtree(state)
+        return moments
+
+
+def _captured(journal: confstream.Journal, steps: Iterable[Step], tree: Path) -> Mapping[int, str]:
+    """Capture and publish every one of *steps*, and return what each is called."""
+    moments = {}
+    for number, step in enumerate(steps, start=1):
+        write_like_an_application(tree, step.old, step.new)
+        if journal.capture().write_id is None:
+            raise AssertionError(f"commit {step.number} was not captured")
+        moments[step.number] = str(number)
+    journal.sync()
+    return moments
 
 
 def pack(directory: Path) -> None:

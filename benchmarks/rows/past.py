@@ -6,7 +6,7 @@ from functools import partial
 from itertools import cycle
 
 from benchmarks.contenders.borg import STRIDE, Borg
-from benchmarks.contenders.confstream import Confstream, Packed
+from benchmarks.contenders.confstream import Confstream, Packed, Rested
 from benchmarks.contenders.contender import Archive, Place, present
 from benchmarks.contenders.git import Git
 from benchmarks.contenders.litestream import Litestream
@@ -24,8 +24,9 @@ _ARCHIVES: tuple[Archive, ...] = (
 def measure_bytes(world: World) -> Row:
     """Compare what the same history takes, every commit restorable."""
     row = Row("bytes", f"How many bytes hold {world.scale.commits} commits, every one restorable?")
-    names = present(_ARCHIVES, row.left_out)
-    archives = [archive for archive in _ARCHIVES if archive.name in names]
+    every = (*_ARCHIVES, Rested("s3fs"))
+    names = present(every, row.left_out)
+    archives = [archive for archive in every if archive.name in names]
     for name, (directory, _) in world.replayed(archives).items():
         size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
         note = f"only every {STRIDE}th commit: a bound from below" if name == Borg().archive else ""
