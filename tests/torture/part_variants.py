@@ -86,7 +86,7 @@ def catch(variant: Variant | None, tests: Sequence[str] = ()) -> Caught:
     return Caught(*json.loads(told))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _FirstFailure:
     """Notes which test fails first."""
 

@@ -224,6 +224,18 @@ VARIANTS = (
         (f"{COMPACTOR}::test_a_stray_inside_a_pack_is_kept_and_reported",),
     ),
     Variant(
+        "deletion-not-checked",
+        "what packs cover goes, whether or not something else leads to the rest",
+        (
+            Edit(
+                "confstream.compactor.planning:_is_safe",
+                "return plan.reachable(rest) == plan.reachable(listing)",
+                "return True",
+            ),
+        ),
+        (f"{COMPACTOR}::test_p5_p8_a_snapshot_inside_of_a_pack_stays_where_nothing_else_leads_into_that",),
+    ),
+    Variant(
         "tree-hash-not-checked",
         "a tree is taken for what its revision names without a look",
         (
@@ -294,6 +306,35 @@ VARIANTS = (
             ),
         ),
         (f"{LEDGER}::test_p4_killed_before_the_state_names_the_new_log_everything_is_in_the_old_one",),
+    ),
+    Variant(
+        "slower-write-wins",
+        "of two writes of one file the one that is put into place last stays",
+        (Edit("confstream.journal.writes:Placer._place_one", "self._placed.get(path, -1) > order", "False"),),
+        (
+            (
+                "tests/unit/test_journal_redo.py::"
+                "test_p4_of_two_writes_of_one_file_the_one_that_was_recorded_last_stays_whoever_is_faster"
+            ),
+        ),
+    ),
+    Variant(
+        "redo-over-edits",
+        "a restart completes its writes over what somebody wrote since",
+        (Edit("confstream.journal.writes:_redo_one", "if not untouched and not", "if False and not"),),
+        ("tests/unit/test_journal_redo.py::test_p1_what_somebody_wrote_since_is_not_replaced",),
+    ),
+    Variant(
+        "redo-over-later",
+        "a restart completes writes after which something else was recorded",
+        (
+            Edit(
+                "confstream.journal.writes:redo",
+                "if _is_current(chain[-1][1], current.get(path)) and",
+                "if True and",
+            ),
+        ),
+        ("tests/unit/test_journal_redo.py::test_p1_what_was_recorded_after_it_is_not_replaced",),
     ),
     Variant(
         "newest-dropped",
@@ -369,6 +410,17 @@ VARIANTS = (
             ),
         ),
         (f"{CRASHES}::test_p3_killed_at_any_step_the_next_run_finishes_the_job",),
+    ),
+    Variant(
+        "moved-unnoticed",
+        "nobody looks whether a directory was moved away while a restore filled it",
+        (Edit("confstream.checkout.place:Place.leave", "self._parent.leave(path)", "self._parent.close()"),),
+        (
+            (
+                "tests/unit/test_checkout_hostile.py::"
+                "test_p3_a_directory_that_is_moved_away_while_it_is_filled_ends_the_restore_unfinished"
+            ),
+        ),
     ),
     Variant(
         "edit-overwritten",

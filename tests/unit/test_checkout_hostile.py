@@ -45,6 +45,29 @@ def test_nothing_is_written_through_a_planted_symlink(tmp_path: Path, planted: s
     assert [*outside.iterdir()] == []
 
 
+@pytest.mark.parametrize("moved", ["d", "d/e"])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_p3_a_directory_that_is_moved_away_while_it_is_filled_ends_the_restore_unfinished(
+    tmp_path: Path, moved: str, *, replaced: bool
+) -> None:
+    root = tmp_path / "tree"
+    (root / "d" / "e").mkdir(parents=True)
+    new = Tree([folder("d"), folder("d/e"), file("d/e/a"), file("d/e/b"), file("f")])
+    checkout.stage(root, plan_checkout(current(root), new), CONTENTS.__getitem__, clock=ManualClock())
+
+    def move(step: str) -> None:
+        if "d/e/b" in step and step.startswith("write"):
+            (root / moved).rename(tmp_path / "away")
+            if replaced:
+                (root / "d" / "e").mkdir(parents=True)
+
+    with pytest.raises(PartialError, match="stopped half-way"):
+        checkout.finish(root, checkpoint=move)
+
+    assert checkout.unfinished(root) is not None
+    assert not (root / "f").exists()
+
+
 def test_a_planted_symlink_is_replaced_where_a_file_or_mode_is_due_and_its_target_untouched(tmp_path: Path) -> None:
     root, outside = tmp_path / "tree", tmp_path / "outside"
     root.mkdir()

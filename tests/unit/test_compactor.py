@@ -195,6 +195,21 @@ def test_p5_a_clock_that_jumps_back_deletes_nothing_early() -> None:
     assert pack(store, clock).deleted == ()
 
 
+def test_p5_p8_a_snapshot_inside_of_a_pack_stays_where_nothing_else_leads_into_that() -> None:
+    store, clock = MemoryStore(), ManualClock()
+    grow(store, COUNT, clock, snapshot_every=5)
+    pack(store, clock)
+    first = [pack_key(1, 10), *map(snapshot_key, (5, 10)), *map(log_key, range(1, 21))]
+    store.delete([key for key in first if key in store.objects])
+    before = {number: read_all(store, number) for number in range(15, 21)}
+
+    deleted = pack(store, clock, grace_seconds=0).deleted
+
+    assert snapshot_key(25) in deleted
+    assert snapshot_key(15) not in deleted
+    assert {number: read_all(store, number) for number in range(15, 21)} == before
+
+
 def test_young_revisions_under_an_old_pack_wait() -> None:
     store, clock, ahead = MemoryStore(), ManualClock(), ManualClock()
     ahead.jump(10 * DAY)
