@@ -11,6 +11,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -182,21 +184,11 @@ def _use(ledger: Ledger, clock: ManualClock) -> None:
     ledger.checkpoint()
 
 
-@cache
-def _marker() -> bytes:
-    own = {"uid": os.getuid(), "gid": os.getgid()}
-    new = {
-        b"config.yml": Entry.file(b"config.yml", _CONTENT, 0o600, **own),
-        b"d": Entry.directory(b"d", **own),
-        b"d/e": Entry.file(b"d/e", b"", **own),
-        b"l": Entry.symlink(b"l", b"config.yml", **own),
-    }
-    old = Tree([Entry.file(b"config.yml", b"old", **own), Entry.file(b"gone", b"", **own)])
-    plan = plan_checkout(old, Tree(new.values()), delete=True)
-    staged = {
-        path: checkout.marker.Staged(b"%08d" % number, number)
-        for number, path in enumerate(path for path, entry in new.items() if entry.kind is Kind.FILE)
-    }
+def _marker(old: Sequence[Entry], new: Sequence[Entry]) -> bytes:
+    """Return the body of the marker of a restore that leads from *old* to *new*."""
+    plan = plan_checkout(Tree(old), Tree(new), delete=True)
+    files = [entry.path for entry in new if entry.kind is Kind.FILE]
+    staged = {path: checkout.marker.Staged(b"%08d" % number, number) for number, path in enumerate(files)}
     note = {
         "revision": 3,
         "hash": bytes(32),
@@ -205,11 +197,29 @@ def _marker() -> bytes:
         "time_ns": 5,
         "fork": None,
     }
-    return encode_marker(Marker(tuple(plan), staged, b"20260227T093000Z", note))
+    return encode_marker(Marker(tuple(plan), staged, b"20260227T093000Z", note))[len(_MAGIC) + 32 :]
 
 
+@cache
 def _markers() -> list[bytes]:
-    return [joined(_marker()[len(_MAGIC) + 32 :], b"")]
+    own = {"uid": os.getuid(), "gid": os.getgid()}
+    config, empty = Entry.file(b"config.yml", _CONTENT, 0o600, **own), Entry.file(b"d/e", b"", **own)
+    folder, gone = Entry.directory(b"d", **own), Entry.file(b"gone", b"", **own)
+    written = _marker(
+        [Entry.file(b"config.yml", b"old", **own), gone], [config, folder, empty, Entry.symlink(b"l", b"d", **own)]
+    )
+    # Modes, other kinds in the same place, and what has to go with all that it holds.
+    old = [
+        replace(config, mode=0o644),
+        replace(folder, mode=0o700),
+        Entry.symlink(b"l", b"x", **own),
+        Entry.directory(b"k", **own),
+        Entry.file(b"k/a", b"", **own),
+        Entry.directory(b"k/b", **own),
+        gone,
+    ]
+    changed = _marker(old, [config, folder, Entry.symlink(b"l", b"d", **own), Entry.file(b"k", b"", **own)])
+    return [joined(body, b"") for body in (written, changed)]
 
 
 @cache
@@ -231,6 +241,8 @@ def _obey_marker(given: bytes) -> None:
         (staging / f"{number:08}").write_bytes(content)
     (tree / "config.yml").write_bytes(b"old")
     (tree / "gone").write_bytes(b"")
+    (tree / "k" / "b").mkdir(parents=True)
+    (tree / "k" / "a").write_bytes(b"")
     (tree / "out").symlink_to("../etc")
     (tree / "x").symlink_to("../x")
     (state / "restoring").write_bytes(_MAGIC + hashlib.sha256(body).digest() + body)
