@@ -5,13 +5,16 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.endpoints import LISTEN, Endpoints
 from tests.manifests import DEPLOY, documents
+from tests.processes import confstream
 from tests.programs import find_packaged
 
 _MONITORING = DEPLOY / "kubernetes" / "monitoring"
@@ -256,6 +259,19 @@ def test_a_check_that_never_succeeded_is_stale_as_well(promtool: str, tmp_path: 
     case = replace(CASES[name], loud={f"kube_cronjob_created{_VERIFY}": "0x300"}, quiet=[])
 
     _try(promtool, tmp_path, name, case)
+
+
+def test_prometheus_finds_no_fault_with_what_it_scrapes(promtool: str, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "config.yml").write_text("a: 1\n")
+    with confstream("replicate", tmp_path / "tree", tmp_path / "replica", *LISTEN) as writer:
+        seen = Endpoints(writer)
+        writer.wait_until(lambda: seen.metric("position") == 1, "the first revision")
+        code, text = seen.get("/metrics")
+
+    judged = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+
+    assert (code, judged.returncode, judged.stderr) == (HTTPStatus.OK, 0, "")
 
 
 def test_prometheus_understands_every_query_of_the_dashboard(promtool: str, tmp_path: Path) -> None:
