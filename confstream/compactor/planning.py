@@ -38,7 +38,7 @@ class Manner:
     """How much trouble to take over packs.
 
     *level* is zstd's. Packs are merged that hold *contents_size_max* bytes together. The newest pack may end up to
-    *slack* revisions earlier, at a snapshot that is there: that saves another one.
+    *slack* revisions earlier, or a fifth of that later, at a snapshot that is there: that saves another one.
     """
 
     level: int = PACK_LEVEL
@@ -154,7 +154,7 @@ def plan_compaction(
     """Return what there is to do, having read no more than the indexes of packs that still cover objects."""
     listing = reader.require()
     first, end = plan.unpacked(listing)
-    last = _aligned(listing, first, max(end - tail, first - 1), manner.slack)
+    last = _aligned(listing, first, max(end - tail, first - 1), end, manner.slack)
     groups = grouped(listing, (first, last), pack_size, merge_ratio)
     ranges = [pair for group in groups for pair in fitting(reader, group, manner.contents_size_max)]
     # A short pack at the end is worth it only where there is enough for it.
@@ -226,9 +226,13 @@ def superfluous(listing: Listing) -> bool:
     )
 
 
-def _aligned(listing: Listing, first: int, last: int, slack: int) -> int:
-    """Return where the pack that ends at about *last* does: at a snapshot that is there, if one is close before it."""
-    there = [number for number in listing.snapshots if first <= number <= last and number > last - slack]
+def _aligned(listing: Listing, first: int, last: int, end: int, slack: int) -> int:
+    """Return where the pack that ends at about *last* does: at a snapshot that is there before *end*, if one is close.
+
+    A little of the tail, too, for writers make a snapshot just when a revision more than fits was published.
+    """
+    limit = min(last + slack // 5, end)
+    there = [number for number in listing.snapshots if first <= number <= limit and number > last - slack]
     return max(there, default=last)
 
 

@@ -420,11 +420,14 @@ def test_p14_packs_are_merged_only_up_to_a_size(size_max: int, packs: list[tuple
     assert [read_all(store, number) for number in range(1, 29)] == before
 
 
-@pytest.mark.parametrize(("slack", "end"), [(0, 30), (2, 30), (3, 28), (10, 28), (20, 28)])
-def test_p11_a_pack_ends_at_a_snapshot_that_is_there_if_one_is_close(slack: int, end: int) -> None:
-    name, clock = f"slack-{slack}", ManualClock()
+@pytest.mark.parametrize(
+    ("slack", "every", "end"),
+    [(0, 7, 30), (2, 7, 30), (3, 7, 28), (10, 7, 28), (20, 7, 28), (4, 31, 30), (5, 31, 31), (9, 32, 30), (10, 32, 32)],
+)
+def test_p11_a_pack_ends_at_a_snapshot_that_is_there_if_one_is_close(slack: int, every: int, end: int) -> None:
+    name, clock = f"slack-{slack}-{every}", ManualClock()
     store = MemoryStore(name)
-    grow(store, COUNT, clock, snapshot_every=7)
+    grow(store, COUNT, clock, snapshot_every=every)
     before, sent = history(store), list[str]()
     watched = MemoryStore(name, before=lambda operation, key: sent.append(f"{operation} {key}"))
 
