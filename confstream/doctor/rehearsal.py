@@ -17,13 +17,14 @@ from confstream.store.fallback import CannotServeError
 from confstream.store.lean import LeanStore
 from confstream.store.local import LocalStore
 from confstream.store.s3 import S3Store
-from confstream.store.s3_choice import LeanSettings
+from confstream.store.s3_choice import LeanSettings, has_certificates
 from confstream.verifier import verify
 
 _PATH, _MODE = "config.yml", 0o640
 _FIRST, _SECOND = b"mqtt:\n  host: broker\n", b"mqtt:\n  host: other\n" * 500
 _SYNC_SECONDS = 30.0
 _NOWHERE = "http://127.0.0.1:1"
+_ADVICE = "install s3fs and botocore again, with their data"
 
 
 def round_trip(clock: Clock) -> Check:
@@ -51,13 +52,19 @@ def s3_client() -> Check:
         except (UnavailableError, CannotServeError) as error:
             # It has come as far as to knock at a port where nobody is: all that belongs to it is there.
             if f"cannot reach {_NOWHERE}" not in str(error):
-                advice = {"s3fs": "install s3fs and botocore again, with their data", "lean": LEAN.advice}[client]
+                advice = _ADVICE if client == "s3fs" else _advice_for_lean()
                 return wrong(name, str(error), advice, ConfstreamError)
         else:
             return wrong(name, f"something answers at {_NOWHERE}", "nothing should: try it elsewhere", ConfstreamError)
         finally:
             store.close()
     return fine(name, f"made, with all that belongs to it: {', '.join(clients)}")
+
+
+def _advice_for_lean() -> str:
+    if has_certificates(os.environ):
+        return LEAN.advice
+    return "install the system's certificates (the package ca-certificates); without them s3fs is used instead"
 
 
 def _rehearse(name: str, place: Path, clock: Clock) -> Check:

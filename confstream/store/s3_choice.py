@@ -15,7 +15,7 @@ from confstream.errors import UsageError
 from confstream.pattern import pattern
 from confstream.values import dataclass
 
-__all__ = ["CLIENTS", "OPTION", "LeanSettings", "check_client", "choose", "client_of"]
+__all__ = ["CLIENTS", "OPTION", "LeanSettings", "check_client", "choose", "client_of", "has_certificates"]
 
 CLIENTS = ("auto", "lean", "s3fs")
 OPTION = "s3_client"
@@ -103,6 +103,12 @@ def check_client(storage_options: Mapping[str, Any]) -> str:
     return str(client)
 
 
+def has_certificates(environ: Mapping[str, str]) -> bool:
+    """Return whether this system has certificates, without which no lean client can be made, not even for http."""
+    named = environ.get("SSL_CERT_FILE")
+    return any(_has_content(place) for place in ((named,) if named else _CERTIFICATES))
+
+
 def _check_installed() -> None:
     try:
         found = find_spec("obstore")
@@ -161,9 +167,7 @@ def _check_trust(endpoint: str, environ: Mapping[str, str]) -> None:
     if endpoint.startswith("https:"):
         for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
             _demand(name not in environ, f"{name} is set")
-    named = environ.get("SSL_CERT_FILE")
-    places = (named,) if named else _CERTIFICATES
-    _demand(any(_has_content(place) for place in places), "this system has no certificates of its own")
+    _demand(has_certificates(environ), "this system has no certificates of its own")
 
 
 def _endpoint(given: Mapping[str, Any], client: Mapping[str, Any], environ: Mapping[str, str]) -> str:

@@ -91,6 +91,21 @@ def test_a_secret_with_a_line_break_is_named_and_not_shown(
     assert "forged-2718" not in str(ended)
 
 
+def test_certificates_that_are_missing_were_called_a_missing_module(tmp_path: Path) -> None:
+    pytest.importorskip("obstore")
+    (tmp_path / "none.pem").touch()
+
+    ended = run_confstream(
+        "doctor",
+        "--self",
+        environment={"SSL_CERT_FILE": str(tmp_path / "none.pem"), "SSL_CERT_DIR": str(tmp_path / "none")},
+    )
+
+    assert ended.code == 1, ended
+    assert "install the system's certificates" in ended.stdout
+    assert "pip install" not in ended.stdout
+
+
 def test_an_unknown_variable_is_told_with_everything_else(tree: Path) -> None:
     ended = run_confstream("doctor", tree, environment={"CONFSTREAM_REPLIKA": "x"})
 
