@@ -21,7 +21,7 @@ def zstd_frame(announced: int, *runs: int) -> bytes:
 
 
 def compressed(metadata: bytes) -> bytes:
-    return frames.compress([metadata], len(metadata), level=1)
+    return frames.compress([metadata], len(metadata), effort=frames.Effort(1))
 
 
 def resealed(kind: str, metadata: bytes, contents: bytes = b"") -> bytes:

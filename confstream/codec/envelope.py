@@ -63,7 +63,9 @@ def seal(kind: ObjectKind, metadata: bytes, contents: bytes = b"") -> bytes:
         )
     fixed = _FIXED.pack(MAGIC, FORMAT_VERSION, kind, 0, len(metadata), len(contents))
     head = fixed + hashlib.sha256(fixed + metadata).digest() + metadata
-    return head + contents + hashlib.sha256(head + contents).digest()
+    digest = hashlib.sha256(head)
+    digest.update(contents)
+    return b"".join((head, contents, digest.digest()))
 
 
 def unseal(body: bytes, kind: ObjectKind, key: str) -> tuple[bytes, bytes]:

@@ -6,14 +6,14 @@ already, after which an edited file costs a few dozen bytes.
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confstream.errors import IntegrityError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_WINDOW_LOG_MAX = 27
+WINDOW_LOG_MAX = 27
 """128 MiB: what a reader is willing to hold of a pack while it decodes."""
 
 PREFIX_SIZE_MAX = 1 << 24
@@ -24,27 +24,39 @@ _LONG_SIZE_MIN = 1 << 18
 _CHUNK_SIZE = 1 << 17
 
 
-def compress(
-    parts: Iterable[bytes], size: int, *, prefix: Iterable[bytes] = (), level: int = 3, long: bool = False
-) -> bytes:
+class Effort(NamedTuple):
+    """What a frame may take to be made small: zstd's *level*, and a window.
+
+    With *window_log*, matches are looked for in the last 2 ** *window_log* bytes, which are held: versions of one file
+    that lie far apart then cost next to nothing.
+    """
+
+    level: int = 3
+    window_log: int = 0
+
+
+_USUAL = Effort()
+
+
+def compress(parts: Iterable[bytes], size: int, *, prefix: Iterable[bytes] = (), effort: Effort = _USUAL) -> bytes:
     """Return one frame of the *parts*, *size* bytes together; nothing at all for no bytes.
 
-    The parts are taken one at a time. *long* looks for matches over the whole
-    window, as it is done for a long prefix: versions of one file that lie far apart then cost next to nothing.
-    Raise ``ValueError`` if a reader would refuse the *prefix*.
+    The parts are taken one at a time. A long *prefix* is within the window whatever the *effort*. Raise ``ValueError``
+    if a reader would refuse it.
     """
     if size == 0:
         return b""
     zstd = _zstd()
     known = _joined(prefix)
     options: dict[Any, int] = {
-        zstd.CompressionParameter.compression_level: level,
+        zstd.CompressionParameter.compression_level: effort.level,
         zstd.CompressionParameter.checksum_flag: 0,  # SHA-256 hashes of contents and object do that.
     }
     reach = max((size + len(known) - 1).bit_length(), 10)
-    if long or len(known) > _LONG_SIZE_MIN:
-        # Without, only the end of a long prefix is found again.
-        options[zstd.CompressionParameter.window_log] = min(reach, _WINDOW_LOG_MAX)
+    # Without, only the end of a long prefix is found again.
+    window_log = WINDOW_LOG_MAX if len(known) > _LONG_SIZE_MIN else effort.window_log
+    if window_log:
+        options[zstd.CompressionParameter.window_log] = min(reach, window_log)
         options[zstd.CompressionParameter.enable_long_distance_matching] = 1
     compressor = zstd.ZstdCompressor(options=options, zstd_dict=_dictionary(zstd, known))
     compressor.set_pledged_input_size(size)
@@ -128,7 +140,7 @@ def _decompressor(zstd: "ModuleType", prefix: Iterable[bytes], key: str) -> Any:
         known = _joined(prefix)
     except ValueError as error:
         raise IntegrityError(f"{key}: {error}") from error
-    options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
+    options = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX}
     return zstd.ZstdDecompressor(zstd_dict=_dictionary(zstd, known), options=options)
 
 

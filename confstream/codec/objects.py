@@ -25,13 +25,15 @@ from confstream.codec.fields import (
     pack_array,
     text,
 )
+from confstream.codec.frames import Effort
 from confstream.codec.positions import dump, load
 from confstream.errors import IntegrityError
 from confstream.revision import Position, Revision, Snapshot, Status, Verdict
 from confstream.tree import HASH_SIZE, Entry, Kind, Tree, content_hash
 from confstream.values import dataclass
 
-PACK_LEVEL, SNAPSHOT_LEVEL, REVISION_LEVEL = 10, 6, 6
+# A sidecar makes snapshots beside all else (P14): 8 MiB.
+_METADATA, _REVISION, _SNAPSHOT, _PACK = Effort(), Effort(6), Effort(6, 23), Effort(10, frames.WINDOW_LOG_MAX)
 CONTENT_SIZE_MAX = 1 << 28
 """256 MiB: the largest file that a replica holds."""
 
@@ -121,7 +123,7 @@ def encode_revision(
     prefix = [position for position in inline if revision.changes[position].path in previous]
     known = [previous[revision.changes[position].path] for position in prefix]
     parts = [_sized(contents[entry.hash], entry) for position in inline if (entry := entries[position])]
-    frame = frames.compress(parts, sum(map(len, parts)), prefix=known, level=REVISION_LEVEL)
+    frame = frames.compress(parts, sum(map(len, parts)), prefix=known, effort=_REVISION)
     metadata = pack(encode_record(revision), dump(inline), dump(prefix), dump(_positions(entries, blobs)))
     return seal(ObjectKind.REVISION, _metadata_frame(metadata), frame)
 
@@ -169,9 +171,9 @@ class Pack:
 
 
 def encode_pack(
-    revisions: Sequence[RevisionObject], contents: Callable[[bytes], bytes], created_ns: int, level: int = PACK_LEVEL
+    revisions: Sequence[RevisionObject], contents: Callable[[bytes], bytes], created_ns: int, effort: Effort = _PACK
 ) -> bytes:
-    """Return the pack of *revisions*, in order; *contents* gives what their ``inline`` names, *level* is zstd's.
+    """Return the pack of *revisions*, in order; *contents* gives what their ``inline`` names.
 
     Raise ``ValueError`` if a reader would refuse it.
     """
@@ -186,8 +188,8 @@ def encode_pack(
     metadata = head + pack_array(rows, len(revisions))
     entries = [entry for made in revisions for entry in made.contents.inline_entries]
     parts = (_sized(contents(entry.hash), entry) for entry in entries)
-    frame = frames.compress(parts, sum(entry.size for entry in entries), level=level, long=True)
-    return seal(ObjectKind.PACK, _metadata_frame(metadata, level, long=True), frame)
+    frame = frames.compress(parts, sum(entry.size for entry in entries), effort=effort)
+    return seal(ObjectKind.PACK, _metadata_frame(metadata, effort), frame)
 
 
 def decode_pack(body: bytes, key: str) -> Pack:
@@ -238,8 +240,8 @@ def encode_snapshot(snapshot: Snapshot, contents: Callable[[bytes], bytes], blob
         + pack(dump(inline), dump(_positions(entries, blobs)))
     )
     parts = (_sized(contents(entries[position].hash), entries[position]) for position in inline)
-    frame = frames.compress(parts, sum(entries[position].size for position in inline), level=SNAPSHOT_LEVEL, long=True)
-    return seal(ObjectKind.SNAPSHOT, _metadata_frame(metadata, SNAPSHOT_LEVEL), frame)
+    frame = frames.compress(parts, sum(entries[position].size for position in inline), effort=_SNAPSHOT)
+    return seal(ObjectKind.SNAPSHOT, _metadata_frame(metadata, _SNAPSHOT), frame)
 
 
 def decode_snapshot(body: bytes, key: str) -> SnapshotObject:
@@ -365,17 +367,15 @@ def _contents(entries: tuple[Entry | None, ...], inline: bytes, blobs: bytes, ke
     return contents
 
 
-def _metadata_frame(metadata: bytes, level: int = 3, *, long: bool = False) -> bytes:
+def _metadata_frame(metadata: bytes, effort: Effort = _METADATA) -> bytes:
     if len(metadata) > METADATA_SIZE_MAX:
         raise ValueError(f"{len(metadata)} bytes of metadata, at most {METADATA_SIZE_MAX} are possible")
-    return frames.compress([metadata], len(metadata), level=level, long=long)
+    return frames.compress([metadata], len(metadata), effort=effort)
 
 
 def _sized(content: bytes, entry: Entry) -> bytes:
     if len(content) != entry.size or entry.size > CONTENT_SIZE_MAX:
-        raise ValueError(
-            f"{entry.path!r} has {len(content)} bytes, expected {entry.size} and at most {CONTENT_SIZE_MAX}"
-        )
+        raise ValueError(f"{entry.path!r} has {len(content)} bytes, not {entry.size}, or over {CONTENT_SIZE_MAX}")
     return content
 
 

@@ -12,18 +12,15 @@ from functools import cache, partial
 
 from confstream import layout
 from confstream.clock import Clock
+from confstream.compactor.manner import IN_PASSING, TAIL, THOROUGHLY, Manner
 from confstream.compactor.packing import WORKERS, check_snapshot, pack_range, read_pack, snapshot_at
 from confstream.compactor.planning import (
-    IN_PASSING,
     MERGE_RATIO,
     MINIMUM,
     PACK_SIZE,
-    TAIL,
-    THOROUGHLY,
     CompactPlan,
     Deletion,
     Grace,
-    Manner,
     needed,
     plan_compaction,
     scattered,
@@ -121,7 +118,7 @@ def compact(
     if dry_run:
         return CompactReport(todo, dry_run=True)
 
-    pack = partial(pack_range, created_ns=lambda: max(clock.now_ns(), seen_ns()), level=manner.level)
+    pack = partial(pack_range, created_ns=lambda: max(clock.now_ns(), seen_ns()), manner=manner)
     packs = [made for first, last in todo.packs for made in pack(reader, first, last)]
     grace.begin(packs)
     for number in todo.snapshots:

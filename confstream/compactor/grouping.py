@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from confstream.codec.fields import ENTRIES_MAX
 from confstream.codec.objects import Pack
-from confstream.compactor.packing import PACK_CONTENTS_SIZE_MAX, PACK_RECORDS_SIZE_MAX
+from confstream.compactor.packing import PACK_RECORDS_SIZE_MAX
 from confstream.layout import Listing
 from confstream.log.reader import PACKS_KEPT, LogReader
 
@@ -94,5 +94,5 @@ def _sizes(index: Pack) -> tuple[int, int, int]:
 
 
 def _are_too_large(sizes: tuple[int, int, int], contents_size_max: int) -> bool:
-    limits = (min(contents_size_max, PACK_CONTENTS_SIZE_MAX), PACK_RECORDS_SIZE_MAX, ENTRIES_MAX)
+    limits = (contents_size_max, PACK_RECORDS_SIZE_MAX, ENTRIES_MAX)
     return any(size > limit for size, limit in zip(sizes, limits, strict=True))

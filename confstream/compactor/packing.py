@@ -12,7 +12,6 @@ from itertools import islice, pairwise
 from confstream import layout
 from confstream.codec.fields import ENTRIES_MAX
 from confstream.codec.objects import (
-    PACK_LEVEL,
     Contents,
     Pack,
     RevisionObject,
@@ -21,6 +20,7 @@ from confstream.codec.objects import (
     encode_pack,
     encode_snapshot,
 )
+from confstream.compactor.manner import Manner
 from confstream.errors import IntegrityError, ObjectExistsError, ObjectMissingError, OutcomeUnknownError
 from confstream.log.checkout import Checkout
 from confstream.log.reader import LogReader
@@ -30,15 +30,15 @@ from confstream.tree import Tree, apply_to
 
 WORKERS = 8
 _Parts = Iterator[tuple[bytes, bytes]]
-PACK_CONTENTS_SIZE_MAX = 1 << 26
 PACK_RECORDS_SIZE_MAX = 1 << 25
-"""A pack ends early before it outgrows what a small machine can hold of it."""
+"""A pack ends early before its records outgrow what a small machine can hold of them."""
 
 _UNKNOWN_RETRIES = 4
+_PLAIN = Manner()
 
 
 def pack_range(
-    reader: LogReader, first: int, last: int, created_ns: Callable[[], int], *, level: int = PACK_LEVEL
+    reader: LogReader, first: int, last: int, created_ns: Callable[[], int], *, manner: Manner = _PLAIN
 ) -> Iterator[tuple[int, int]]:
     """Pack revisions *first* to *last*, and yield the range of every pack once it is proven.
 
@@ -52,13 +52,13 @@ def pack_range(
     while first <= last:
         base = reader.checkout(first - 1)
         try:
-            draft = _Draft(base)
+            draft = _Draft(base, manner.contents_size_max)
             for made, key, parts in _revisions(reader, first, last):
                 if not draft.fill(made, key, parts):
                     break
             # I4: a pack that anybody can list has its snapshot already, so that what it covers may go one day.
             _store_snapshot(reader.store, draft.here, is_there=draft.here.position.number in reader.listing.snapshots)
-            _store_pack(reader.store, draft, created_ns, level)
+            _store_pack(reader.store, draft, created_ns, manner)
         finally:
             base.close()
         yield first, draft.here.position.number
@@ -103,8 +103,9 @@ def check_snapshot(store: Store, position: Position, tree_hash: bytes) -> None:
 class _Draft:
     """A pack in the making, and the tree at its end with all contents."""
 
-    def __init__(self, base: Checkout) -> None:
+    def __init__(self, base: Checkout, contents_size_max: int) -> None:
         self.here = base
+        self._contents_size_max = contents_size_max
         self.rows: list[RevisionObject] = []
         self._entries = dict(base.tree)
         self._stored: set[bytes] = set()
@@ -127,7 +128,7 @@ class _Draft:
         records_size = self._records_size + len(made.record)
         changes = self._changes + len(made.revision.changes)
         if self.rows and (
-            contents_size > PACK_CONTENTS_SIZE_MAX or records_size > PACK_RECORDS_SIZE_MAX or changes > ENTRIES_MAX
+            contents_size > self._contents_size_max or records_size > PACK_RECORDS_SIZE_MAX or changes > ENTRIES_MAX
         ):
             return False
         self._follow(made, key, parts)
@@ -177,14 +178,17 @@ def _log_objects(reader: LogReader, first: int, last: int) -> Iterator[RevisionO
     with ThreadPoolExecutor(WORKERS) as pool:
         # By the dozen: what was read and not yet packed is bounded, too (P14).
         for start in range(first, last + 1, 2 * WORKERS):
-            yield from list(pool.map(read, range(start, min(start + 2 * WORKERS, last + 1))))
+            found = list(pool.map(read, range(min(start + 2 * WORKERS, last + 1) - 1, start - 1, -1)))
+            while found:
+                yield found.pop()
 
 
-def _store_pack(store: Store, draft: _Draft, created_ns: Callable[[], int], level: int) -> None:
+def _store_pack(store: Store, draft: _Draft, created_ns: Callable[[], int], manner: Manner) -> None:
     """Store the draft, and read it back."""
     first, last = draft.rows[0].revision.number, draft.rows[-1].revision.number
     key = layout.pack_key(first, last)
-    _create(store, key, encode_pack(draft.rows, draft.here.content, created_ns(), level))
+    # Each is asked for once, and by nobody after that.
+    _create(store, key, encode_pack(draft.rows, draft.here.contents.pop, created_ns(), manner.effort))
     found = read_pack(store, first, last)
     if [made.hash for made in found.revisions] != [made.hash for made in draft.rows]:
         raise IntegrityError(f"{key}: holds other revisions than the log; run verify")

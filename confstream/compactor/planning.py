@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 
 from confstream import layout, plan
 from confstream.codec.fields import NUMBER_MAX
-from confstream.codec.objects import PACK_LEVEL
 from confstream.compactor.grouping import fitting, grouped
-from confstream.compactor.packing import PACK_CONTENTS_SIZE_MAX
+from confstream.compactor.manner import TAIL, THOROUGHLY, Manner
 from confstream.layout import Listing
 from confstream.log.reader import LogReader
 from confstream.store import Store
@@ -28,29 +27,6 @@ STEP = 200
 
 MERGE_RATIO = 16.0
 """A pack may be so many times as long as what comes after it, and they are merged."""
-
-TAIL = 50
-"""The newest revisions, which always stay objects of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How much trouble to take over packs.
-
-    *level* is zstd's. Packs are merged that hold *contents_size_max* bytes together. The newest pack may end up to
-    *slack* revisions earlier, or a fifth of that later, at a snapshot that is there: that saves another one.
-    """
-
-    level: int = PACK_LEVEL
-    contents_size_max: int = PACK_CONTENTS_SIZE_MAX
-    slack: int = 0
-
-
-THOROUGHLY = Manner(level=16)
-"""As somebody wants it who asks for a compaction: ten times the time for a few hundredths of the size."""
-
-IN_PASSING = Manner(contents_size_max=1 << 25, slack=TAIL)
-"""As a writer does it beside its work, in a small container (P14)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,14 @@ class Spool:
             raise IntegrityError("the temporary file for contents, in TMPDIR or /tmp, lost bytes; run again")
         return content
 
+    def pop(self, digest: bytes) -> bytes:
+        """Return the content of *digest*, and let go of what memory it takes; ``KeyError`` if it is not there."""
+        content = self[digest]
+        with self._lock:
+            if self._memory.pop(digest, None) is not None:
+                self._memory_size -= len(content)
+        return content
+
     def add(self, digest: bytes, content: bytes) -> None:
         """Keep *content* under *digest*; once more is no change."""
         with self._lock:

@@ -17,7 +17,7 @@ import msgpack
 
 from confstream.codec.envelope import ObjectKind, seal, unseal
 from confstream.codec.fields import entry_from, pack, pack_array
-from confstream.codec.frames import compress, decompress
+from confstream.codec.frames import Effort, compress, decompress
 from confstream.errors import IntegrityError
 from confstream.tree import Tree
 
@@ -66,7 +66,7 @@ def sealed(kind: ObjectKind, given: bytes) -> bytes:
     metadata, contents = parted(given)
     if kind is ObjectKind.SNAPSHOT:
         metadata = _with_tree_hash(metadata)
-    return seal(kind, compress([metadata], len(metadata), level=1), contents)
+    return seal(kind, compress([metadata], len(metadata), effort=Effort(1)), contents)
 
 
 def sealed_json(given: bytes) -> bytes:

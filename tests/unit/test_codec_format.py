@@ -87,5 +87,5 @@ def test_every_invariant_that_code_may_cite_is_stated(number: int) -> None:
 
 
 def test_a_window_is_at_most_what_the_format_says() -> None:
-    assert 1 << frames._WINDOW_LOG_MAX == 128 << 20
+    assert 1 << frames.WINDOW_LOG_MAX == 128 << 20
     assert "window at most 128 MiB" in " ".join(_section("Frames").split())

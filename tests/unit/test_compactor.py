@@ -519,15 +519,14 @@ def test_large_contents_stay_blobs() -> None:
     assert verify(store).ok
 
 
-def test_p14_a_pack_ends_early_rather_than_outgrow_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p14_a_pack_ends_early_rather_than_outgrow_its_bounds() -> None:
     store, clock = MemoryStore(), ManualClock()
     scribe = Scribe(store, clock)
     for number in range(1, COUNT + 1):
         scribe.write({"a.yml": b"%03d\n" % number * 100})
     before = history(store)
-    monkeypatch.setattr(packing, "PACK_CONTENTS_SIZE_MAX", 1600)
 
-    report = pack(store, clock)
+    report = compact(store, clock, pack_size=10, minimum=5, tail=4, manner=Manner(contents_size_max=1600))
 
     assert report.packs[:3] == ((1, 4), (5, 8), (9, 10))
     assert history(store) == before
