@@ -20,6 +20,8 @@ from tests.servers import S3Server, run_moto, run_rclone, run_seaweed
 settings.register_profile(
     "ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
+# For whoever runs the tests once more, on other versions of what they are made of.
+settings.register_profile("brief", settings.get_profile("ci"), max_examples=10)
 settings.register_profile("nightly", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -33,7 +33,7 @@ from confstream.tree import HASH_SIZE, Entry, Kind, Tree, content_hash
 from confstream.values import dataclass
 
 # A sidecar makes snapshots beside all else (P14): 8 MiB.
-_METADATA, _REVISION, _SNAPSHOT, _PACK = Effort(), Effort(6), Effort(6, 23), Effort(10, frames.WINDOW_LOG_MAX)
+_METADATA, _REVISION, _SNAPSHOT, PACKING = Effort(), Effort(6), Effort(6, 23), Effort(10, frames.WINDOW_LOG_MAX)
 CONTENT_SIZE_MAX = 1 << 28
 """256 MiB: the largest file that a replica holds."""
 
@@ -171,7 +171,7 @@ class Pack:
 
 
 def encode_pack(
-    revisions: Sequence[RevisionObject], contents: Callable[[bytes], bytes], created_ns: int, effort: Effort = _PACK
+    revisions: Sequence[RevisionObject], contents: Callable[[bytes], bytes], created_ns: int, effort: Effort = PACKING
 ) -> bytes:
     """Return the pack of *revisions*, in order; *contents* gives what their ``inline`` names.
 
@@ -375,7 +375,7 @@ def _metadata_frame(metadata: bytes, effort: Effort = _METADATA) -> bytes:
 
 def _sized(content: bytes, entry: Entry) -> bytes:
     if len(content) != entry.size or entry.size > CONTENT_SIZE_MAX:
-        raise ValueError(f"{entry.path!r} has {len(content)} bytes, not {entry.size}, or over {CONTENT_SIZE_MAX}")
+        raise ValueError(f"{entry.path!r} has {len(content)} bytes, expected {entry.size}, at most {CONTENT_SIZE_MAX}")
     return content
 
 

@@ -1,6 +1,7 @@
 """How much trouble to take over packs: what time and memory may be spent for the size. Pure."""
 
 from confstream.codec.frames import WINDOW_LOG_MAX, Effort
+from confstream.codec.objects import PACKING
 from confstream.values import dataclass
 
 TAIL = 50
@@ -8,9 +9,6 @@ TAIL = 50
 
 CONTENTS_SIZE_MAX = 1 << 26
 """A pack ends early before its contents outgrow what a small machine can hold of them."""
-
-
-_ORDINARY = Effort(10, WINDOW_LOG_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +20,7 @@ class Manner:
     there: that saves another one.
     """
 
-    effort: Effort = _ORDINARY
+    effort: Effort = PACKING
     contents_size_max: int = CONTENTS_SIZE_MAX
     slack: int = 0
 

@@ -137,6 +137,11 @@ class _Draft:
         self._contents_size, self._records_size, self._changes = contents_size, records_size, changes
         return True
 
+    def take(self, digest: bytes) -> bytes:
+        """Return a content for the last time, and let go of what memory it takes."""
+        held = self.here.contents
+        return held.pop(digest) if digest in held else self.here.content(digest)
+
     def _follow(self, made: RevisionObject, key: str, parts: _Parts | None) -> None:
         """Move on to *made*, verified, and keep its contents."""
         revision, before = made.revision, self.here
@@ -187,8 +192,7 @@ def _store_pack(store: Store, draft: _Draft, created_ns: Callable[[], int], mann
     """Store the draft, and read it back."""
     first, last = draft.rows[0].revision.number, draft.rows[-1].revision.number
     key = layout.pack_key(first, last)
-    # Each is asked for once, and by nobody after that.
-    _create(store, key, encode_pack(draft.rows, draft.here.contents.pop, created_ns(), manner.effort))
+    _create(store, key, encode_pack(draft.rows, draft.take, created_ns(), manner.effort))
     found = read_pack(store, first, last)
     if [made.hash for made in found.revisions] != [made.hash for made in draft.rows]:
         raise IntegrityError(f"{key}: holds other revisions than the log; run verify")

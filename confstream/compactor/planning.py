@@ -84,9 +84,10 @@ class Grace:
     cannot make it look old; one that was ahead only delays. And *now_ns* is as
     late as this clock, the newest sign of life on the replica, and the storage's
     server where it tells the time, all say, so this clock alone, jumping ahead,
-    deletes nothing: with nobody alive to witness the time, everything just stays. A writer would be its own witness,
-    and its clock may have been ahead before it started: it counts for how long
-    it knows of a pack, *known_seconds*.
+    deletes nothing: with nobody alive to witness the time, everything just
+    stays. A writer would be its own witness, and its clock may have been ahead
+    before it started: it counts for how long it knows of a pack,
+    *known_seconds*.
     """
 
     seconds: float

@@ -311,7 +311,7 @@ def test_limits_of_counts_are_kept_by_writers(monkeypatch: pytest.MonkeyPatch) -
 def test_an_entry_whose_size_is_not_its_contents_is_not_written() -> None:
     entry = replace(Entry.file(b"f", b"four"), size=5)
 
-    with pytest.raises(ValueError, match="has 4 bytes, not 5"):
+    with pytest.raises(ValueError, match="has 4 bytes, expected 5"):
         encode_revision(_revision(Change.put(entry)), {entry.hash: b"four"}, {})
 
 

@@ -27,3 +27,19 @@ def test_a_spool_does_not_have_what_was_not_added_or_was_let_go() -> None:
     spool.close()
 
     assert b"a" not in spool
+
+
+def test_p14_what_is_taken_out_makes_room_in_memory() -> None:
+    spool = Spool(memory_size_max=10)
+    spool.add(b"a", b"1" * 10)
+    spool.add(b"b", b"2" * 10)
+
+    assert spool.pop(b"a") == b"1" * 10
+    assert b"a" not in spool
+    assert spool.pop(b"b") == b"2" * 10
+
+    spool.add(b"c", b"3" * 10)
+    assert spool._memory_size == 10
+    with pytest.raises(KeyError):
+        spool.pop(b"a")
+    spool.close()
